@@ -76,3 +76,49 @@ impl fmt::Debug for IndexKey {
         f.write_str("IndexKey(…)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lockyard_base::SeededEntropy;
+
+    use super::*;
+
+    const ONE: Option<RepositoryId> = Some(RepositoryId::from_bytes([1; 16]));
+    const OTHER: Option<RepositoryId> = Some(RepositoryId::from_bytes([2; 16]));
+
+    #[test]
+    fn the_same_value_has_the_same_index_and_any_difference_another() {
+        let entropy = SeededEntropy::new(5);
+        let (key, foreign) = (IndexKey::generate(&entropy), IndexKey::generate(&entropy));
+        let index = |kind, scope, value: &[u8]| key.blind(kind, scope, value);
+
+        let home = index(IndexKind::Tag, ONE, b"v1");
+        assert_eq!(home, index(IndexKind::Tag, ONE, b"v1"));
+        for other in [
+            index(IndexKind::Tag, OTHER, b"v1"),
+            index(IndexKind::Tag, None, b"v1"),
+            index(IndexKind::Tag, ONE, b"v2"),
+            index(IndexKind::Tag, ONE, b""),
+            index(IndexKind::Digest, ONE, b"v1"),
+            index(IndexKind::Repository, ONE, b"v1"),
+            index(IndexKind::Registry, ONE, b"v1"),
+            index(IndexKind::Record, ONE, b"v1"),
+            foreign.blind(IndexKind::Tag, ONE, b"v1"),
+        ] {
+            assert_ne!(home, other);
+        }
+    }
+
+    #[test]
+    fn a_scope_cannot_be_spelled_out_in_the_value() {
+        let key = IndexKey::from_bytes(&[9; 32]);
+        let scoped = key.blind(IndexKind::Tag, ONE, b"v1");
+        let spelled = key.blind(IndexKind::Tag, None, b"01010101010101010101010101010101v1");
+        assert_ne!(scoped, spelled);
+    }
+
+    #[test]
+    fn a_key_does_not_print_its_bytes() {
+        assert_eq!(format!("{:?}", IndexKey::from_bytes(&[0xa5; 32])), "IndexKey(…)");
+    }
+}

@@ -96,3 +96,104 @@ impl fmt::Debug for SegmentCipher {
         f.write_str("SegmentCipher(…)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use lockyard_base::SeededEntropy;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Header, MainKey};
+
+    fn cipher() -> SegmentCipher {
+        let entropy = SeededEntropy::new(11);
+        MainKey::generate(&entropy).cipher(&Header::generate(&entropy), b"bound")
+    }
+
+    fn sealed(cipher: &SegmentCipher, position: Position, plaintext: &[u8]) -> Vec<u8> {
+        let mut out = plaintext.to_vec();
+        let tag = cipher.seal_in_place(position, &mut out);
+        out.extend_from_slice(&tag);
+        out
+    }
+
+    #[test]
+    fn the_nonce_is_prefix_counter_and_flag() {
+        let cipher = SegmentCipher::new(&[0; 32], [1, 2, 3, 4, 5, 6, 7]);
+        let nonce = |index, last| *cipher.nonce(Position { index, last }).as_ref();
+        assert_eq!(nonce(0x0a0b_0c0d, false), [1, 2, 3, 4, 5, 6, 7, 0x0a, 0x0b, 0x0c, 0x0d, 0]);
+        assert_eq!(nonce(1, true), [1, 2, 3, 4, 5, 6, 7, 0, 0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn the_highest_index_is_sealed_and_opened_and_the_next_is_refused() {
+        let cipher = cipher();
+        let highest = Position { index: Position::MAX_INDEX, last: true };
+        let mut buffer = sealed(&cipher, highest, b"end");
+        assert_eq!(cipher.open_in_place(highest, &mut buffer), Ok(&mut b"end".clone()[..]));
+
+        let beyond = Position { index: u32::MAX, last: true };
+        let seal = || cipher.seal_in_place(beyond, &mut []);
+        assert!(catch_unwind(AssertUnwindSafe(seal)).is_err(), "the counter never wraps");
+        assert_eq!(cipher.open_in_place(beyond, &mut [0; 16]), Err(Damaged));
+    }
+
+    #[test]
+    fn the_largest_segment_is_sealed_and_one_byte_more_is_refused() {
+        let cipher = cipher();
+        let position = Position { index: 1, last: false };
+        let most = SegmentSize::MAX.bytes() - TAG_LEN;
+        let mut buffer = sealed(&cipher, position, &vec![7; most]);
+        assert!(cipher.open_in_place(position, &mut buffer).is_ok());
+
+        let seal = || cipher.seal_in_place(position, &mut vec![7; most + 1]);
+        assert!(catch_unwind(AssertUnwindSafe(seal)).is_err());
+        assert_eq!(cipher.open_in_place(position, &mut vec![7; most + 17]), Err(Damaged));
+    }
+
+    #[test]
+    fn a_segment_opens_nowhere_but_in_its_position() {
+        let cipher = cipher();
+        let home = Position { index: 5, last: false };
+        let original = sealed(&cipher, home, b"segment");
+        for index in [0, 1, 4, 5, 6, 0x0500_0000, Position::MAX_INDEX, u32::MAX] {
+            for last in [false, true] {
+                let position = Position { index, last };
+                let opened = cipher.open_in_place(position, &mut original.clone()).is_ok();
+                assert_eq!(opened, position == home, "{position:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_shorter_than_a_tag_is_damaged() {
+        for len in 0..TAG_LEN {
+            let position = Position { index: 0, last: true };
+            assert_eq!(cipher().open_in_place(position, &mut vec![0; len]), Err(Damaged), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_segment_that_fails_to_open_leaves_no_plaintext_in_the_buffer() {
+        let cipher = cipher();
+        let position = Position { index: 0, last: true };
+        let plaintext = [0x5a; 100];
+        let mut buffer = sealed(&cipher, position, &plaintext);
+        buffer[115] ^= 1;
+        assert_eq!(cipher.open_in_place(position, &mut buffer), Err(Damaged));
+        assert!(!buffer.windows(8).any(|window| window == [0x5a; 8]));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_open_and_never_panic(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..200),
+            index in any::<u32>(), last in any::<bool>()
+        ) {
+            let position = Position { index, last };
+            prop_assert_eq!(cipher().open_in_place(position, &mut bytes), Err(Damaged));
+        }
+    }
+}

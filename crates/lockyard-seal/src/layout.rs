@@ -158,3 +158,139 @@ impl Layout {
         u32::try_from(index).unwrap_or(u32::MAX).min(self.segments - 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SMALL: SegmentSize = SegmentSize::MIN;
+    const FIRST: u64 = 4096 - 40 - 16;
+    const OTHER: u64 = 4096 - 16;
+
+    fn of_plaintext(len: u64) -> Layout {
+        Layout::of_plaintext(SMALL, len).unwrap()
+    }
+
+    #[test]
+    fn sizes_below_4_kib_and_above_16_mib_are_unknown() {
+        for log2 in 0..=u8::MAX {
+            let size = SegmentSize::from_log2(log2);
+            assert_eq!(size.is_ok(), (12..=24).contains(&log2), "{log2}");
+            if let Ok(size) = size {
+                assert_eq!((size.log2(), size.bytes()), (log2, 1 << log2));
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_plaintext_is_a_header_and_one_empty_last_segment() {
+        let layout = of_plaintext(0);
+        assert_eq!((layout.segments(), layout.ciphertext_len()), (1, 56));
+        let place = SegmentPlace { ciphertext: 40..56, plaintext: 0..0, last: true };
+        assert_eq!(layout.segment(0), place);
+        assert_eq!(layout.holding(0), 0);
+        assert_eq!(Layout::of_ciphertext(SMALL, 56), Ok(layout));
+    }
+
+    #[test]
+    fn a_segment_more_begins_only_with_the_byte_that_does_not_fit() {
+        for (len, segments) in [
+            (1, 1),
+            (FIRST - 1, 1),
+            (FIRST, 1),
+            (FIRST + 1, 2),
+            (FIRST + OTHER, 2),
+            (FIRST + OTHER + 1, 3),
+            (FIRST + 9 * OTHER, 10),
+        ] {
+            assert_eq!(of_plaintext(len).segments(), segments, "{len}");
+        }
+    }
+
+    #[test]
+    fn no_plaintext_has_a_length_between_a_full_segment_and_one_more_byte() {
+        for border in [4096, 2 * 4096, 7 * 4096] {
+            assert!(Layout::of_ciphertext(SMALL, border).is_ok());
+            for extra in 1..=16 {
+                assert_eq!(Layout::of_ciphertext(SMALL, border + extra), Err(Damaged), "{extra}");
+            }
+            assert!(Layout::of_ciphertext(SMALL, border + 17).is_ok());
+        }
+        for len in 0..56 {
+            assert_eq!(Layout::of_ciphertext(SMALL, len), Err(Damaged), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_plaintext_may_use_every_number_of_the_counter_and_not_one_byte_more() {
+        for log2 in 12..=24 {
+            let size = SegmentSize::from_log2(log2).unwrap();
+            let most = size.first_capacity() + u64::from(Position::MAX_INDEX) * size.capacity();
+            let layout = Layout::of_plaintext(size, most).unwrap();
+            assert_eq!(layout.segments(), u32::MAX);
+            assert_eq!(layout.segment(Position::MAX_INDEX).plaintext.end, most);
+            assert!(layout.position(Position::MAX_INDEX).last);
+            assert!(Layout::of_plaintext(size, most - 1).is_ok());
+            assert_eq!(Layout::of_plaintext(size, most + 1), Err(TooLong(most + 1)));
+
+            let sealed = layout.ciphertext_len();
+            assert_eq!(Layout::of_ciphertext(size, sealed), Ok(layout));
+            assert_eq!(Layout::of_ciphertext(size, sealed + 1), Err(Damaged));
+            assert_eq!(Layout::of_ciphertext(size, sealed + 17), Err(Damaged));
+            assert_eq!(Layout::of_ciphertext(size, u64::MAX), Err(Damaged));
+        }
+    }
+
+    fn sizes() -> impl Strategy<Value = SegmentSize> {
+        (12u8..=24).prop_map(|log2| SegmentSize::from_log2(log2).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn segments_tile_both_streams_without_gap_or_overlap(
+            size in sizes(), len in 0u64..300_000_000
+        ) {
+            let layout = Layout::of_plaintext(size, len).unwrap();
+            let (mut sealed, mut plain) = (HEADER_LEN as u64, 0);
+            for index in 0..layout.segments() {
+                let place = layout.segment(index);
+                prop_assert_eq!(place.ciphertext.start, sealed);
+                prop_assert_eq!(place.plaintext.start, plain);
+                let tagged = place.plaintext.end - place.plaintext.start + TAG_LEN as u64;
+                prop_assert_eq!(place.ciphertext.end - place.ciphertext.start, tagged);
+                prop_assert_eq!(place.last, index + 1 == layout.segments());
+                prop_assert!(place.last || place.ciphertext.end % size.wide() == 0);
+                (sealed, plain) = (place.ciphertext.end, place.plaintext.end);
+            }
+            prop_assert_eq!((sealed, plain), (layout.ciphertext_len(), len));
+        }
+
+        #[test]
+        fn a_layout_is_the_same_from_either_length(size in sizes(), len in 0u64..1 << 43) {
+            let layout = Layout::of_plaintext(size, len).unwrap();
+            prop_assert_eq!(layout.plaintext_len(), len);
+            prop_assert_eq!(Layout::of_ciphertext(size, layout.ciphertext_len()), Ok(layout));
+        }
+
+        #[test]
+        fn a_ciphertext_length_is_accepted_only_if_a_plaintext_has_it(
+            size in sizes(), len in prop_oneof![0u64..100_000, any::<u64>()]
+        ) {
+            if let Ok(layout) = Layout::of_ciphertext(size, len) {
+                prop_assert_eq!(layout.ciphertext_len(), len);
+            }
+        }
+
+        #[test]
+        fn the_segment_that_holds_an_offset_contains_it(
+            size in sizes(), len in 1u64..1 << 43, at in any::<u64>()
+        ) {
+            let layout = Layout::of_plaintext(size, len).unwrap();
+            let place = layout.segment(layout.holding(at % len));
+            prop_assert!(place.plaintext.contains(&(at % len)));
+            prop_assert_eq!(layout.holding(len.saturating_add(at)), layout.segments() - 1);
+        }
+    }
+}
