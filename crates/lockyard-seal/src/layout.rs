@@ -261,7 +261,7 @@ mod tests {
                 let tagged = place.plaintext.end - place.plaintext.start + TAG_LEN as u64;
                 prop_assert_eq!(place.ciphertext.end - place.ciphertext.start, tagged);
                 prop_assert_eq!(place.last, index + 1 == layout.segments());
-                prop_assert!(place.last || place.ciphertext.end % size.wide() == 0);
+                prop_assert!(place.last || place.ciphertext.end.is_multiple_of(size.wide()));
                 (sealed, plain) = (place.ciphertext.end, place.plaintext.end);
             }
             prop_assert_eq!((sealed, plain), (layout.ciphertext_len(), len));

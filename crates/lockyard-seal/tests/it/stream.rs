@@ -4,7 +4,7 @@ use lockyard_base::SeededEntropy;
 use lockyard_seal::{Damaged, Header, Layout, MainKey, Position, SegmentSize};
 use proptest::prelude::*;
 
-use crate::support::{AAD, FIRST, OTHER, SMALL, key, opens, plaintext, sealed};
+use crate::support::{AAD, FIRST, OTHER, SMALL, in_memory, key, opens, plaintext, sealed};
 
 #[test]
 fn a_stream_opens_again_at_every_boundary_length() {
@@ -38,8 +38,7 @@ fn a_stream_sealed_by_segment_is_the_stream_sealed_in_one_go() {
         let cipher = key().cipher(&header, AAD);
         let (mut content, mut stream) = (plaintext(len), header.as_bytes().to_vec());
         for index in 0..layout.segments() {
-            let place = layout.segment(index).plaintext;
-            let range = usize::try_from(place.start).unwrap()..usize::try_from(place.end).unwrap();
+            let range = in_memory(layout.segment(index).plaintext);
             let tag = cipher.seal_in_place(layout.position(index), &mut content[range.clone()]);
             stream.extend_from_slice(&content[range]);
             stream.extend_from_slice(&tag);
@@ -96,9 +95,7 @@ proptest! {
         let segments = layout.holding(from as u64)..=layout.holding(to as u64);
         let start = layout.segment(*segments.start()).plaintext.start;
         for index in segments {
-            let range = layout.segment(index).ciphertext;
-            let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
-            let mut segment = stream[range].to_vec();
+            let mut segment = stream[in_memory(layout.segment(index).ciphertext)].to_vec();
             got.extend_from_slice(cipher.open_in_place(layout.position(index), &mut segment).unwrap());
         }
         let skip = from - usize::try_from(start).unwrap();

@@ -1,5 +1,7 @@
 //! What the tests share: a key, a plaintext of any length, a sealed stream and its segments.
 
+use std::ops::Range;
+
 use lockyard_base::SeededEntropy;
 use lockyard_seal::{Layout, MainKey, SegmentSize};
 
@@ -32,13 +34,15 @@ pub(crate) fn opens(stream: &[u8]) -> bool {
 pub(crate) fn apart(stream: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
     let layout = Layout::of_ciphertext(SMALL, stream.len() as u64).expect("a whole stream");
     let segments = (0..layout.segments())
-        .map(|index| {
-            let range = layout.segment(index).ciphertext;
-            stream[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()]
-                .to_vec()
-        })
+        .map(|index| stream[in_memory(layout.segment(index).ciphertext)].to_vec())
         .collect();
     (stream[..40].to_vec(), segments)
+}
+
+/// A range of a short stream as a range of a buffer.
+pub(crate) fn in_memory(range: Range<u64>) -> Range<usize> {
+    let number = |at| usize::try_from(at).expect("the streams of tests are short");
+    number(range.start)..number(range.end)
 }
 
 /// A stream of this header and these segments, in this order.
