@@ -7,13 +7,13 @@ use std::{fmt, str::FromStr};
 
 use crate::Entropy;
 
-/// An id was not 32 lower-case hexadecimal digits.
+/// The text is not an id: 32 lower-case hexadecimal digits, or a UUID where one is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseIdError;
 
 impl fmt::Display for ParseIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an id is 32 lower-case hexadecimal digits")
+        f.write_str("this is no id")
     }
 }
 

@@ -7,6 +7,7 @@
 mod chain;
 mod clock;
 mod entropy;
+mod guid;
 mod id;
 
 pub use chain::{Chain, chain};
@@ -16,6 +17,7 @@ pub use clock::{BootInstant, Clock, SystemClock, Timestamp};
 #[cfg(feature = "testing")]
 pub use entropy::SeededEntropy;
 pub use entropy::{Entropy, OsEntropy};
+pub use guid::Guid;
 pub use id::{
     BlindIndex, BlobId, Epoch, LinkId, ManifestId, ParseIdError, PartId, RegistryId, RepositoryId,
     RowId, TagId, UploadId, WrapId,

@@ -8,7 +8,7 @@
 use std::{fmt, str::FromStr};
 
 use async_trait::async_trait;
-use lockyard_base::{Entropy, Timestamp};
+use lockyard_base::{Entropy, Guid, Timestamp};
 use thiserror::Error;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -81,43 +81,30 @@ pub enum Denial {
     IdentityGone,
 }
 
-/// The managed identity as which a registry calls its vault: 128 bits, shown as a UUID.
+/// The managed identity as which a registry calls its vault; shown as a UUID.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Identity([u8; 16]);
+pub struct Identity(Guid);
 
 impl Identity {
-    /// Draws a new identity, a version 4 UUID (RFC 9562).
+    /// Draws a new identity.
     pub fn random(entropy: &dyn Entropy) -> Self {
-        let mut bytes: [u8; 16] = entropy.bytes();
-        bytes[6] = (bytes[6] & 0x0f) | 0x40;
-        bytes[8] = (bytes[8] & 0x3f) | 0x80;
-        Self(bytes)
+        Self(Guid::random(entropy))
     }
 
     /// The identity that has these bytes.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
+        Self(Guid::from_bytes(bytes))
     }
 
     /// The 16 raw bytes.
     pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
+        self.0.as_bytes()
     }
 }
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = hex::encode(self.0);
-        let mut rest = digits.as_str();
-        for (place, length) in [8, 4, 4, 4, 12].into_iter().enumerate() {
-            let (group, tail) = rest.split_at(length);
-            if place > 0 {
-                f.write_str("-")?;
-            }
-            f.write_str(group)?;
-            rest = tail;
-        }
-        Ok(())
+        self.0.fmt(f)
     }
 }
 
