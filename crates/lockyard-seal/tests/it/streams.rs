@@ -10,7 +10,8 @@ use crate::vectors::{Hex, Negative, Piece, Positive, Streams};
 
 const ABOUT: &str = "Vectors of docs/spec/sealed-stream.md. Bytes are hexadecimal. Byte i of a \
     plaintext is (7i + i div 256) mod 256. A negative stream is the concatenation of its pieces: \
-    [from, to] is that range of the positive stream it names, a string is other bytes.";
+    [from, to] is that range of the positive stream it names, a string is other bytes. Tink's \
+    reader opens those that have tink_reads, to a plaintext of that length.";
 
 /// Plaintext bytes in the first and in every other full segment of 4 KiB.
 const FIRST: usize = 4096 - 40 - 16;
@@ -88,6 +89,7 @@ fn negative(positive: &[Positive]) -> Vec<Negative> {
     all.extend(rearranged(four));
     all.extend(foreign(four, named("one byte more than a full first segment")));
     all.extend(missealed(named("two full segments")));
+    all.extend(misderived(named("two full segments")));
     all
 }
 
@@ -117,11 +119,14 @@ fn lengths(four: &Positive, full: &Positive) -> Vec<Negative> {
             four,
             vec![Piece::Range([0, end]), Piece::Range([0, end])],
         ),
-        defect(
-            "sixteen zero bytes appended to full segments",
-            full,
-            vec![Piece::Range([0, 8192]), Hex(vec![0; 16]).into()],
-        ),
+        Negative {
+            tink_reads: Some(full.plaintext_len),
+            ..defect(
+                "sixteen zero bytes appended to full segments",
+                full,
+                vec![Piece::Range([0, 8192]), Hex(vec![0; 16]).into()],
+            )
+        },
     ]
 }
 
@@ -225,8 +230,48 @@ fn missealed(full: &Positive) -> Vec<Negative> {
     let (one, two) = content.split_at(FIRST);
     let first = || Piece::Range([0, 4096]);
     let second = || Piece::Range([4096, 8192]);
+    vec![
+        defect("last flag missing", full, vec![first(), sealed(1, false, two)]),
+        Negative {
+            tink_reads: Some(FIRST),
+            ..defect(
+                "last flag on every segment",
+                full,
+                vec![HEADER, sealed(0, true, one), second()],
+            )
+        },
+        Negative {
+            tink_reads: Some(FIRST),
+            ..defect(
+                "last flag on an early segment only",
+                full,
+                vec![HEADER, sealed(0, true, one), sealed(1, false, two)],
+            )
+        },
+        Negative {
+            tink_reads: Some(FIRST),
+            ..defect(
+                "an empty last segment behind a full one",
+                full,
+                vec![first(), sealed(1, true, b"")],
+            )
+        },
+        defect(
+            "a stream that ends without its last flag",
+            full,
+            vec![HEADER, sealed(0, false, &one[..100])],
+        ),
+        defect("counter from one", full, vec![HEADER, sealed(1, false, one), sealed(2, true, two)]),
+        defect("a number left out", full, vec![first(), sealed(2, true, two)]),
+        defect("counter little-endian", full, vec![first(), sealed(1 << 24, true, two)]),
+    ]
+}
+
+/// Streams sealed by someone who read the derivation or the nonce wrongly.
+fn misderived(full: &Positive) -> Vec<Negative> {
+    let content = plaintext(100);
     let short_of = |name: &str, derived: &[u8; 32], aad: &[u8], nonce: [u8; 12]| {
-        let segment = raw(derived, nonce, aad, &content[..100]);
+        let segment = raw(derived, nonce, aad, &content);
         defect(name, full, vec![HEADER, Hex(segment).into()])
     };
     let prefix = &full.sealed.0[33..40];
@@ -237,21 +282,6 @@ fn missealed(full: &Positive) -> Vec<Negative> {
     let without_aad = hkdf(&full.sealed.0[1..33], &full.main_key.0, b"");
     let crossed = hkdf(&full.aad.0, &full.main_key.0, &full.sealed.0[1..33]);
     vec![
-        defect("last flag missing", full, vec![first(), sealed(1, false, two)]),
-        defect("last flag on every segment", full, vec![HEADER, sealed(0, true, one), second()]),
-        defect(
-            "a stream that ends without its last flag",
-            full,
-            vec![HEADER, sealed(0, false, &one[..100])],
-        ),
-        defect(
-            "last flag on an early segment only",
-            full,
-            vec![HEADER, sealed(0, true, one), sealed(1, false, two)],
-        ),
-        defect("counter from one", full, vec![HEADER, sealed(1, false, one), sealed(2, true, two)]),
-        defect("a number left out", full, vec![first(), sealed(2, true, two)]),
-        defect("counter little-endian", full, vec![first(), sealed(1 << 24, true, two)]),
         short_of(
             "sealed under the main key itself",
             &full.main_key.array(),
@@ -292,6 +322,7 @@ fn defect(name: &str, of: &Positive, sealed: Vec<Piece>) -> Negative {
         main_key: None,
         aad: None,
         log2_segment: None,
+        tink_reads: None,
         sealed,
     }
 }

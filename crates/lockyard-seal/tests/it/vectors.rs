@@ -72,6 +72,10 @@ pub(crate) struct Negative {
     pub(crate) aad: Option<Hex>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log2_segment: Option<u8>,
+    /// The length of the plaintext that Tink's reader opens it to all the same, where it is less
+    /// strict than the specification.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tink_reads: Option<usize>,
     /// The pieces whose concatenation is the stream.
     pub(crate) sealed: Vec<Piece>,
 }
