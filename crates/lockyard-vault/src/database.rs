@@ -1,0 +1,160 @@
+//! The vault's SQLite database: two connections, durable transactions.
+//!
+//! Uses of keys read on a connection of their own, so that they never wait for the disk while a
+//! change commits. A change is durable when its transaction returns (`synchronous=FULL`). Deleted
+//! values are overwritten (`secure_delete`), and nothing is spilled into temporary files.
+
+use std::{
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use lockyard_base::Entropy;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use thiserror::Error;
+
+use crate::{
+    OpenVaultError, VaultError, VaultRootKey,
+    directory::VaultDirectory,
+    rows::{RowKeys, RowKeysError},
+    schema::{self, Found},
+};
+
+/// The vault's database of one directory, locked for this process.
+#[derive(Debug)]
+pub(crate) struct Database {
+    // Fields drop in this order: the writer closes last and takes the log with it, then the
+    // directory is unlocked.
+    reader: Mutex<Connection>,
+    writer: Mutex<Connection>,
+    _directory: VaultDirectory,
+}
+
+impl Database {
+    /// Opens the directory's database, or makes one in an empty directory; answers the keys that
+    /// open its rows.
+    pub(crate) fn open(
+        path: &Path,
+        root: &VaultRootKey,
+        entropy: &dyn Entropy,
+    ) -> Result<(Self, RowKeys), OpenVaultError> {
+        let directory = VaultDirectory::lock(path)?;
+        let file = directory.database()?;
+        let mut writer = connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        match schema::inspect(&writer)? {
+            Found::Empty => {
+                configure(&writer)?;
+                let keys = RowKeys::generate(root, entropy);
+                let transaction = writer
+                    .transaction_with_behavior(TransactionBehavior::Immediate)
+                    .map_err(OpenVaultError::from_sqlite)?;
+                schema::initialise(&transaction, &keys).map_err(OpenVaultError::from_sqlite)?;
+                transaction.commit().map_err(OpenVaultError::from_sqlite)?;
+                directory.sync().map_err(|source| OpenVaultError::Directory {
+                    path: path.to_owned(),
+                    source,
+                })?;
+            }
+            Found::Vault => {
+                sound(&writer)?;
+                configure(&writer)?;
+            }
+        }
+        let keys = schema::sealed_keys(&writer)?;
+        let keys = RowKeys::open(root, &keys).map_err(|error| match error {
+            RowKeysError::WrongRootKey => OpenVaultError::WrongRootKey,
+            RowKeysError::Damaged => OpenVaultError::Damaged(None),
+        })?;
+        let reader = connect(&file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let database =
+            Self { reader: Mutex::new(reader), writer: Mutex::new(writer), _directory: directory };
+        Ok((database, keys))
+    }
+
+    /// Reads in one transaction: all statements of `work` see the same state.
+    pub(crate) fn read<T, E: From<VaultError>>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut connection = self.reader();
+        let transaction = connection.transaction().map_err(VaultError::from)?;
+        work(&transaction)
+    }
+
+    /// Changes in one transaction, which is durable when this returns.
+    pub(crate) fn write<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        let mut connection = self.writer();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = work(&transaction)?;
+        transaction.commit()?;
+        Ok(done)
+    }
+
+    /// A panic under the lock rolled its transaction back, so that the connection stays good.
+    pub(crate) fn reader(&self) -> MutexGuard<'_, Connection> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Connection> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// SQLite did not do what it was asked.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct DatabaseError(#[from] rusqlite::Error);
+
+impl DatabaseError {
+    /// Whether the answer shows damage; everything else (disk, memory, locks) says nothing about
+    /// the rows.
+    pub(crate) fn is_damage(&self) -> bool {
+        match &self.0 {
+            rusqlite::Error::SqliteFailure(failure, _) => {
+                matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            }
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..)
+            | rusqlite::Error::InvalidColumnType(..) => true,
+            _ => false,
+        }
+    }
+}
+
+fn connect(file: &Path, access: OpenFlags) -> Result<Connection, OpenVaultError> {
+    let connection = Connection::open_with_flags(file, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(OpenVaultError::from_sqlite)?;
+    connection
+        .execute_batch(
+            "PRAGMA foreign_keys = ON;
+             PRAGMA trusted_schema = OFF;
+             PRAGMA cell_size_check = ON;
+             PRAGMA temp_store = MEMORY;
+             PRAGMA mmap_size = 0;",
+        )
+        .map_err(OpenVaultError::from_sqlite)?;
+    Ok(connection)
+}
+
+fn configure(writer: &Connection) -> Result<(), OpenVaultError> {
+    writer
+        .execute_batch(
+            "PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = FULL;
+             PRAGMA secure_delete = ON;
+             PRAGMA journal_size_limit = 0;",
+        )
+        .map_err(OpenVaultError::from_sqlite)
+}
+
+/// A vault is small, so it is checked whole at every start.
+fn sound(connection: &Connection) -> Result<(), OpenVaultError> {
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(OpenVaultError::from_sqlite)?;
+    if verdict == "ok" { Ok(()) } else { Err(OpenVaultError::Damaged(None)) }
+}
