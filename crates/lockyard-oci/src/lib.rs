@@ -5,8 +5,9 @@
 //! manifests. It does no I/O, holds no keys, knows no HTTP framework, and never re-serializes a
 //! manifest: what was pushed is kept byte for byte, and only what is needed is read from it.
 //!
-//! Error texts never repeat a name, a tag or a digest, because those are a customer's content and
-//! texts end up in logs.
+//! Our own error texts never repeat a name, a tag or a digest, because those are a customer's content
+//! and texts end up in logs. A JSON error may quote the value it stumbled over: that is for the
+//! client who sent it.
 
 mod descriptor;
 mod digest;
@@ -15,6 +16,7 @@ mod hasher;
 mod index;
 mod manifest;
 mod media_type;
+mod object;
 mod page;
 mod range;
 mod reference;

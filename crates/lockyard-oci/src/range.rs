@@ -162,3 +162,183 @@ fn exact(digits: &str) -> Option<u64> {
 fn is_number(digits: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Resolves `header` against 1000 bytes; `None` if it is to be ignored.
+    fn resolve(header: &str) -> Option<Result<Range<u64>, Unsatisfiable>> {
+        ByteRange::parse(header).map(|range| range.resolve(1000))
+    }
+
+    #[test]
+    fn a_range_is_cut_to_the_content() {
+        for (header, range) in [
+            ("bytes=0-0", 0..1),
+            ("bytes=0-499", 0..500),
+            ("bytes=500-998", 500..999),
+            ("bytes=500-999", 500..1000),
+            ("bytes=500-1000", 500..1000),
+            ("bytes=500-99999999999999999999999", 500..1000),
+            ("bytes=999-", 999..1000),
+            ("bytes=100-", 100..1000),
+            ("bytes=-1", 999..1000),
+            ("bytes=-999", 1..1000),
+            ("bytes=-1000", 0..1000),
+            ("bytes=-1001", 0..1000),
+            ("bytes=-99999999999999999999999", 0..1000),
+            ("Bytes=0-1", 0..2),
+            ("bytes= 0-1 ", 0..2),
+            ("bytes=,0-1,", 0..2),
+        ] {
+            assert_eq!(resolve(header), Some(Ok(range)), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_range_behind_the_content_is_unsatisfiable() {
+        for header in [
+            "bytes=1000-",
+            "bytes=1000-1000",
+            "bytes=2000-5000",
+            "bytes=-0",
+            "bytes=99999999999999999999-",
+        ] {
+            let unsatisfiable = resolve(header).unwrap().unwrap_err();
+            assert_eq!(unsatisfiable.content_range(), "bytes */1000", "{header}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_single_range_of_bytes_is_ignored() {
+        for header in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=5-4",
+            "bytes=1",
+            "bytes=+1-2",
+            "bytes=0x1-2",
+            "bytes=1-2-3",
+            "bytes=--1",
+            "items=0-1",
+            "0-1",
+            "bytes 0-1",
+            "bytes=1 -2",
+            "bytes=0-1,3-4",
+            "bytes=0-1,junk",
+            "bytes=1.5-2",
+            "bytes=١-٢",
+        ] {
+            assert_eq!(ByteRange::parse(header), None, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn of_empty_content_every_range_is_the_whole() {
+        for header in ["bytes=0-", "bytes=0-10", "bytes=-5", "bytes=7-"] {
+            let range = ByteRange::parse(header).unwrap().resolve(0);
+            assert_eq!(range, Ok(0..0), "{header}");
+            assert_eq!(content_range(&(0..0), 0), None);
+        }
+    }
+
+    #[test]
+    fn a_served_range_is_written_with_its_last_byte() {
+        assert_eq!(content_range(&(0..500), 1000).unwrap(), "bytes 0-499/1000");
+        assert_eq!(content_range(&(999..1000), 1000).unwrap(), "bytes 999-999/1000");
+    }
+
+    #[test]
+    fn every_spelling_of_a_chunks_range_is_understood() {
+        for text in [
+            "0-1023",
+            "bytes 0-1023/*",
+            "bytes=0-1023",
+            "bytes 0-1023",
+            "0-1023/*",
+            "0-1023/1024",
+            "bytes 0-1023/2048",
+            " 0-1023 ",
+            "bytes=0-1023/*",
+        ] {
+            let range: ContentRange = text.parse().unwrap();
+            assert_eq!((range.first(), range.last(), range.length()), (0, 1023, 1024), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_is_no_range_is_malformed() {
+        for text in [
+            "",
+            "-",
+            "0-",
+            "-5",
+            "a-b",
+            "0",
+            "bytes",
+            "bytes */100",
+            "0-1/",
+            "0-1/x",
+            "0-1/*/*",
+            "0-1-2",
+            "+0-1",
+            "0--1",
+            "0-1,2-3",
+            "items 0-1",
+            "0 - 1",
+            "0-18446744073709551616",
+        ] {
+            assert_eq!(text.parse::<ContentRange>(), Err(ContentRangeError::Malformed), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_ends_before_it_begins_or_after_its_total_is_in_disorder() {
+        for text in ["1-0", "5-4", "0-1023/1023", "0-0/0", "0-18446744073709551615"] {
+            assert_eq!(text.parse::<ContentRange>(), Err(ContentRangeError::Disorder), "{text:?}");
+        }
+        assert_eq!("5-5".parse::<ContentRange>().unwrap().length(), 1);
+        assert_eq!("0-18446744073709551614".parse::<ContentRange>().unwrap().length(), u64::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_parser_panic(text in any::<String>(), near in "[bytes= 0-9*/,-]{0,24}", total: u64) {
+            for text in [&text, &near, &format!("bytes={near}")] {
+                if let Some(range) = ByteRange::parse(text) {
+                    drop(range.resolve(total));
+                }
+                if let Ok(range) = text.parse::<ContentRange>() {
+                    prop_assert!(range.length() > 0);
+                    prop_assert_eq!(range.to_string().parse(), Ok(range));
+                }
+            }
+        }
+
+        #[test]
+        fn a_resolved_range_lies_within_the_content(first: u64, last: u64, total in 1..u64::MAX) {
+            for header in
+                [format!("bytes={first}-{last}"), format!("bytes={first}-"), format!("bytes=-{last}")]
+            {
+                if let Some(Ok(range)) = ByteRange::parse(&header).map(|r| r.resolve(total)) {
+                    prop_assert!(range.start < range.end && range.end <= total);
+                }
+            }
+        }
+
+        #[test]
+        fn a_chunks_range_comes_back_as_it_was(first in 0..u64::MAX, more: u64) {
+            let last = first.saturating_add(more).min(u64::MAX - 1);
+            let text = format!("{first}-{last}");
+            let range: ContentRange = text.parse().unwrap();
+            prop_assert_eq!(range.length(), last - first + 1);
+            prop_assert_eq!(range.to_string(), text);
+        }
+    }
+}

@@ -19,7 +19,7 @@ impl Tag {
     pub const CHARS_MAX: usize = 128;
 }
 
-/// A text that is not a tag; answered with `MANIFEST_INVALID` or, on reading, as an unknown one.
+/// A text that is not a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TagError {
     /// The text has more than [`Tag::CHARS_MAX`] characters.

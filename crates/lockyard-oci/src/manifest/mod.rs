@@ -11,7 +11,9 @@ use std::{collections::BTreeMap, fmt, str::Utf8Error};
 
 use thiserror::Error;
 
-use crate::{Descriptor, DescriptorError, Digest, ManifestKind, MediaType, MediaTypeError};
+use crate::{
+    Descriptor, DescriptorError, Digest, ManifestKind, MediaType, MediaTypeError, object::Object,
+};
 
 use wire::Document;
 
@@ -133,7 +135,8 @@ impl Manifest {
         if depth(bytes) > MANIFEST_DEPTH_MAX {
             return Err(ManifestError::TooDeep);
         }
-        let document: Document = serde_json::from_str(text).map_err(ManifestError::Json)?;
+        let Object::<Document>(document) =
+            serde_json::from_str(text).map_err(ManifestError::Json)?;
         let media_type = agreed_media_type(content_type, &document)?;
         let Some(kind) = media_type.manifest_kind() else {
             return Err(ManifestError::UnsupportedMediaType(media_type));

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 
 use super::{Child, ChildKind, Manifest, ManifestError, Place};
-use crate::{Descriptor, ManifestKind, MediaType, descriptor::Wire};
+use crate::{Descriptor, ManifestKind, MediaType, descriptor::Wire, object::Object};
 
 /// The fields of all manifests together; lists are `None` if absent and empty if `null`.
 #[derive(Deserialize)]
@@ -17,19 +17,19 @@ pub(super) struct Document {
     pub(super) schema_version: Option<i64>,
     pub(super) media_type: Option<String>,
     artifact_type: Option<String>,
-    config: Option<Wire>,
+    config: Option<Object<Wire>>,
     #[serde(default, deserialize_with = "list")]
-    layers: Option<Vec<Wire>>,
+    layers: Option<Vec<Object<Wire>>>,
     #[serde(default, deserialize_with = "list")]
-    manifests: Option<Vec<Wire>>,
+    manifests: Option<Vec<Object<Wire>>>,
     #[serde(default, deserialize_with = "list")]
-    blobs: Option<Vec<Wire>>,
-    subject: Option<Wire>,
+    blobs: Option<Vec<Object<Wire>>>,
+    subject: Option<Object<Wire>>,
     annotations: Option<BTreeMap<String, String>>,
 }
 
 /// Reads a list, taking `null` for the empty one, because that is how Go writes it.
-fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Wire>>, D::Error> {
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Object<Wire>>>, D::Error> {
     Ok(Some(Option::deserialize(deserializer)?.unwrap_or_default()))
 }
 
@@ -46,7 +46,8 @@ impl Document {
     /// A client that goes by the fields would otherwise see other content than one that goes by the
     /// media type, under one digest.
     pub(super) fn refuse_ambiguity(&self, kind: ManifestKind) -> Result<(), ManifestError> {
-        let filled = |list: &Option<Vec<Wire>>| list.as_ref().is_some_and(|list| !list.is_empty());
+        let filled =
+            |list: &Option<Vec<Object<Wire>>>| list.as_ref().is_some_and(|list| !list.is_empty());
         let (image, index) = (kind == ManifestKind::Image, kind == ManifestKind::Index);
         for (field, foreign) in [
             ("config", !image && self.config.is_some()),
@@ -102,7 +103,7 @@ fn layer(descriptor: &Descriptor) -> ChildKind {
 fn collect(
     children: &mut Vec<Child>,
     field: &'static str,
-    list: Vec<Wire>,
+    list: Vec<Object<Wire>>,
     kind: impl Fn(&Descriptor) -> ChildKind,
 ) -> Result<(), ManifestError> {
     for (index, wire) in list.into_iter().enumerate() {
@@ -115,7 +116,7 @@ fn collect(
 fn descriptor(
     field: &'static str,
     index: Option<usize>,
-    wire: Wire,
+    wire: Object<Wire>,
 ) -> Result<Descriptor, ManifestError> {
     wire.try_into()
         .map_err(|source| ManifestError::Descriptor { place: Place { field, index }, source })
