@@ -1,0 +1,197 @@
+//! SQLite: one file, one writer thread, and read-only connections for whoever reads.
+//!
+//! Every write of the process goes through the writer, which commits many of them at once. Reads
+//! run on the calling thread. Nothing here waits for another process: one process owns the data
+//! directory, and somebody else sees to that.
+
+mod connect;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use lockyard_base::Clock;
+use rusqlite::Connection;
+
+use self::writer::Writer;
+use crate::{
+    OpenError, Place, StoreError, Txn,
+    job::{Job, settled},
+    schema,
+    value::{Row, Value},
+};
+
+/// The SQLite engine.
+#[derive(Debug)]
+pub(crate) struct Sqlite {
+    path: PathBuf,
+    clock: Arc<dyn Clock>,
+    readers: Mutex<Vec<Connection>>,
+    writer: Writer,
+    closed: AtomicBool,
+}
+
+/// Idle read-only connections beyond this number are closed; each holds up to 2 MiB of pages.
+const IDLE_READERS_MAX: usize = 16;
+
+impl Sqlite {
+    pub(crate) fn open(path: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        connect::own(&path)?;
+        let explain = |source| explain(&path, source);
+        let mut connection = connect::writing(&path).map_err(explain)?;
+        bring_up(&mut connection, clock.as_ref(), &path)?;
+        connect::own_logs(&path)?;
+        let writer = Writer::start(connection, Arc::clone(&clock))
+            .map_err(|source| OpenError::Io { path: path.clone(), source: Arc::new(source) })?;
+        let (readers, closed) = (Mutex::default(), AtomicBool::new(false));
+        Ok(Self { path, clock, readers, writer, closed })
+    }
+
+    pub(crate) async fn submit(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+        self.writer.submit(job).await
+    }
+
+    pub(crate) fn submit_blocking(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+        self.writer.submit_blocking(job)
+    }
+
+    pub(crate) fn read<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut Txn<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let reader = self.reader()?;
+        // One deferred transaction: every statement sees the same state of the database.
+        begin(&reader, "BEGIN DEFERRED")?;
+        let outcome = settled(&mut Txn::sqlite(&reader, self.clock.wall()), work);
+        if end(&reader, "COMMIT").is_ok() {
+            self.give_back(reader);
+        }
+        outcome
+    }
+
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let reader = self.reader()?;
+        let verdict: String = reader.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Err(StoreError::damaged(verdict));
+        }
+        self.give_back(reader);
+        Ok(())
+    }
+
+    pub(crate) fn truncate_log(&self) -> Result<(), StoreError> {
+        self.writer.truncate_log()
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        // The readers go first, so that the writer's is the last connection and removes the log.
+        self.idle().clear();
+        self.writer.close();
+    }
+
+    fn reader(&self) -> Result<Connection, StoreError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        match self.idle().pop() {
+            Some(reader) => Ok(reader),
+            None => connect::reading(&self.path),
+        }
+    }
+
+    fn give_back(&self, reader: Connection) {
+        let mut idle = self.idle();
+        if idle.len() < IDLE_READERS_MAX && !self.closed.load(Ordering::Acquire) {
+            idle.push(reader);
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        // Nothing panics while it holds the list, and a list of connections is never half done.
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Creates or migrates the schema in one transaction.
+fn bring_up(connection: &mut Connection, clock: &dyn Clock, path: &Path) -> Result<(), OpenError> {
+    let explain = |source| explain(path, source);
+    begin(connection, "BEGIN IMMEDIATE").map_err(explain)?;
+    let mut txn = Txn::sqlite(connection, clock.wall());
+    let done = schema::bring_up(&mut txn, schema::MIGRATIONS);
+    let end_with = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let ended = end(connection, end_with).map_err(explain);
+    match done {
+        Ok(()) => ended,
+        Err(refused) => Err(refused.explain(explain)),
+    }
+}
+
+/// Says of a store's error what it means when it is about to be opened.
+fn explain(path: &Path, source: StoreError) -> OpenError {
+    let path = path.to_owned();
+    match source {
+        StoreError::Io(source) => OpenError::Io { path, source },
+        StoreError::Damaged { .. } => OpenError::Damaged { place: Place::File(path), source },
+        source => OpenError::Store { place: Place::File(path), source },
+    }
+}
+
+pub(crate) fn execute(
+    connection: &Connection,
+    sql: &str,
+    values: &[Value<'_>],
+) -> Result<u64, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    bind(&mut statement, values)?;
+    Ok(u64::try_from(statement.raw_execute()?).unwrap_or(u64::MAX))
+}
+
+pub(crate) fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    values: &[Value<'_>],
+    mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    bind(&mut statement, values)?;
+    let mut answer = Vec::new();
+    let mut rows = statement.raw_query();
+    while let Some(row) = rows.next()? {
+        answer.push(read(&Row::Sqlite(row))?);
+    }
+    Ok(answer)
+}
+
+/// SQLite takes `$1` for a name and numbers parameters by their first use, so they are bound by
+/// name.
+fn bind(statement: &mut rusqlite::Statement<'_>, values: &[Value<'_>]) -> Result<(), StoreError> {
+    const NAMES: [&std::ffi::CStr; 16] = [
+        c"$1", c"$2", c"$3", c"$4", c"$5", c"$6", c"$7", c"$8", c"$9", c"$10", c"$11", c"$12",
+        c"$13", c"$14", c"$15", c"$16",
+    ];
+    debug_assert_eq!(statement.parameter_count(), values.len(), "every parameter has its value");
+    for (name, value) in NAMES.iter().zip(values) {
+        statement.raw_bind_parameter(*name, value)?;
+    }
+    Ok(())
+}
+
+fn begin(connection: &Connection, how: &'static str) -> Result<(), StoreError> {
+    execute(connection, how, &[]).map(drop)
+}
+
+fn end(connection: &Connection, how: &'static str) -> Result<(), StoreError> {
+    execute(connection, how, &[]).map(drop)
+}
