@@ -31,6 +31,7 @@ const GO_PROGRAMS: [&str; 2] = [
 /// Where everything goes that is fetched or built for the interop tests.
 #[derive(Debug)]
 pub(crate) struct Interop {
+    target: PathBuf,
     folder: PathBuf,
     pins: PathBuf,
 }
@@ -39,7 +40,14 @@ impl Interop {
     /// Returns the place for a workspace.
     pub(crate) fn of(root: &Path) -> Self {
         let target = process::environment("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-        Self { folder: root.join(target).join("interop"), pins: root.join("tests/interop") }
+        let target = root.join(target);
+        let folder = target.join("interop");
+        Self { target, folder, pins: root.join("tests/interop") }
+    }
+
+    /// Returns the folder that cargo builds into.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
     }
 
     /// Returns the folder: `bin`, `venv`, `go` and `cache` lie in it.

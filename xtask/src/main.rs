@@ -10,6 +10,7 @@ mod process;
 mod source;
 mod suite;
 mod tidy;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

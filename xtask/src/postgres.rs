@@ -81,8 +81,10 @@ impl Drop for Cluster {
 
 /// Returns the folder with the server's programs; Debian keeps them off the `PATH`.
 fn programs() -> Option<PathBuf> {
-    let on_path = process::find("postgres").filter(|_| process::find("initdb").is_some());
-    if let Some(folder) = on_path.as_deref().and_then(Path::parent) {
+    // The link on the `PATH` may lie in a folder that links only some of them.
+    let on_path = process::find("postgres").and_then(|link| link.canonicalize().ok());
+    let folder = on_path.as_deref().and_then(Path::parent);
+    if let Some(folder) = folder.filter(|folder| folder.join("pg_isready").is_file()) {
         return Some(folder.to_path_buf());
     }
     let versions = fs::read_dir("/usr/lib/postgresql").ok()?;

@@ -11,6 +11,7 @@ use std::process::Command;
 use crate::install::Interop;
 use crate::postgres::Cluster;
 use crate::process;
+use crate::vectors::{self, Outcome};
 
 /// Runs the tests and returns whether the result is good.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> bool {
@@ -39,6 +40,9 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> bool {
         process::run_listening(&mut command, |line| tally.listen(line))
     });
     drop(cluster);
+    if arguments.is_empty() {
+        process::timed("published vectors", || tally.add(&vectors::check(root, &interop)));
+    }
     tell_missing(&missing);
     conclude(well, &tally)
 }
@@ -81,6 +85,23 @@ struct Tally {
 }
 
 impl Tally {
+    /// Adds checks that are no test binaries.
+    fn add(&mut self, checks: &[(&str, Outcome)]) {
+        for (name, outcome) in checks {
+            match outcome {
+                Outcome::Passed => self.passed += 1,
+                Outcome::Failed => {
+                    self.failed += 1;
+                    self.names_failed.push((*name).to_owned());
+                }
+                Outcome::Skipped => {
+                    self.skipped += 1;
+                    self.names_skipped.push((*name).to_owned());
+                }
+            }
+        }
+    }
+
     /// Reads one line of a test binary's output, in the form of Rust's own harness.
     fn listen(&mut self, line: &str) {
         if let Some(result) = line.strip_prefix("test result: ") {
