@@ -200,3 +200,213 @@ fn remove(path: &Path) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        ops::Range,
+        os::unix::fs::PermissionsExt as _,
+        sync::{Mutex, PoisonError},
+    };
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const PART: PartId = PartId::from_bytes([0xab; 16]);
+
+    /// A disk that records what matters, and can fail at one of its calls.
+    #[derive(Debug, Default)]
+    struct Recorder(Mutex<Record>);
+
+    #[derive(Debug, Default)]
+    struct Record {
+        calls: Vec<&'static str>,
+        failing: Option<(&'static str, i32)>,
+    }
+
+    impl Recorder {
+        fn note(&self, call: &'static str) -> io::Result<()> {
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            state.calls.push(call);
+            match state.failing {
+                Some((failing, errno)) if failing == call => {
+                    Err(io::Error::from_raw_os_error(errno))
+                }
+                _ => Ok(()),
+            }
+        }
+
+        fn fail(&self, call: &'static str, errno: i32) {
+            self.0.lock().expect("unpoisoned").failing = Some((call, errno));
+        }
+
+        fn take(&self) -> Vec<&'static str> {
+            std::mem::take(&mut self.0.lock().expect("unpoisoned").calls)
+        }
+    }
+
+    impl Disk for Recorder {
+        fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+            self.note("write")?;
+            SystemDisk.write(file, bytes, offset)
+        }
+
+        fn start_write_back(&self, file: &File, range: Range<u64>) {
+            assert!(range.end - range.start >= WRITE_BACK_BYTES);
+            self.note("write back").expect("a hint never fails");
+            SystemDisk.start_write_back(file, range);
+        }
+
+        fn sync_data(&self, file: &File) -> io::Result<()> {
+            self.note("sync data")?;
+            SystemDisk.sync_data(file)
+        }
+
+        fn sync_directory(&self, directory: &File) -> io::Result<()> {
+            assert!(directory.metadata()?.is_dir());
+            self.note("sync directory")?;
+            SystemDisk.sync_directory(directory)
+        }
+    }
+
+    fn recorded() -> (TempDir, Arc<Recorder>, LocalParts) {
+        let directory = TempDir::new().expect("a directory");
+        let recorder = Arc::new(Recorder::default());
+        let disk = Arc::clone(&recorder) as Arc<dyn Disk>;
+        let parts = LocalParts::open_on(&directory.path().join("parts"), disk).expect("opened");
+        (directory, recorder, parts)
+    }
+
+    fn write(parts: &LocalParts, id: PartId, bytes: &[u8]) -> Result<(), PartError> {
+        let mut sink = parts.begin(id)?;
+        sink.append(bytes)?;
+        sink.commit()
+    }
+
+    #[test]
+    fn data_is_synced_before_its_directory_and_both_before_commit_returns() {
+        let (_directory, recorder, parts) = recorded();
+        // The new directory in its parent, then its 256 subdirectories.
+        assert_eq!(recorder.take(), ["sync directory", "sync directory"]);
+        let mut sink = parts.begin(PART).expect("begun");
+        sink.append(b"one").expect("written");
+        sink.append(b"two").expect("written");
+        sink.commit().expect("committed");
+        assert_eq!(recorder.take(), ["write", "write", "sync data", "sync directory"]);
+        parts.delete(PART).expect("deleted");
+        assert_eq!(recorder.take(), ["sync directory"]);
+    }
+
+    #[test]
+    fn write_back_starts_each_sixteen_mebibytes() {
+        let (_directory, recorder, parts) = recorded();
+        recorder.take();
+        let mut sink = parts.begin(PART).expect("begun");
+        let batch = vec![1; 1 << 20];
+        for _ in 0..33 {
+            sink.append(&batch).expect("written");
+        }
+        let calls = recorder.take();
+        let nudges: Vec<usize> = calls
+            .iter()
+            .enumerate()
+            .filter_map(|(at, call)| (*call == "write back").then_some(at))
+            .collect();
+        assert_eq!(nudges, [16, 33]);
+        sink.abort().expect("aborted");
+    }
+
+    #[test]
+    fn a_failure_at_any_step_is_sorted_and_leaves_no_file() {
+        for call in ["write", "sync data", "sync directory"] {
+            for (errno, full) in [
+                (libc::ENOSPC, true),
+                (libc::EDQUOT, true),
+                (libc::EFBIG, true),
+                (libc::EIO, false),
+            ] {
+                let (_directory, recorder, parts) = recorded();
+                recorder.fail(call, errno);
+                let error = write(&parts, PART, b"content").expect_err("a call failed");
+                assert_eq!(matches!(error, PartError::Full { .. }), full, "{call}: {error}");
+                assert_eq!(matches!(error, PartError::Io { .. }), !full, "{call}: {error}");
+                let text = chain(&error).to_string();
+                assert!(!text.contains("/ab") && !text.contains("abab"), "{text}");
+                assert!(parts.open(PART).expect("looked").is_none(), "{call}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_lies_where_documented_and_nobody_else_may_look() {
+        let (directory, _recorder, parts) = recorded();
+        write(&parts, PART, b"content").expect("written");
+        let root = directory.path().join("parts");
+        let file = root.join("ab").join("ab".repeat(16));
+        let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode();
+        assert_eq!(mode(&root) & 0o7777, 0o700);
+        assert_eq!(mode(&root.join("ab")) & 0o7777, 0o700);
+        assert_eq!(mode(&file) & 0o7777, 0o600);
+        assert_eq!(std::fs::read_dir(&root).expect("there").count(), 256);
+        assert_eq!(std::fs::read(file).expect("there"), b"content");
+    }
+
+    #[test]
+    fn an_existing_part_is_never_begun_again() {
+        let (_directory, _recorder, parts) = recorded();
+        write(&parts, PART, b"first").expect("written");
+        assert!(matches!(parts.begin(PART), Err(PartError::Exists(PART))));
+        let source = parts.open(PART).expect("opened").expect("there");
+        let mut bytes = [0; 5];
+        source.read_at(&mut bytes, 0).expect("read");
+        assert_eq!(&bytes, b"first");
+    }
+
+    #[test]
+    fn reads_are_positional_and_a_short_part_is_told() {
+        let (_directory, _recorder, parts) = recorded();
+        write(&parts, PART, b"0123456789").expect("written");
+        let source = parts.open(PART).expect("opened").expect("there");
+        assert_eq!(source.len(), 10);
+        let mut bytes = [0; 4];
+        source.read_at(&mut bytes, 6).expect("read");
+        assert_eq!(&bytes, b"6789");
+        assert!(matches!(source.read_at(&mut bytes, 7), Err(PartError::Short)));
+        assert!(matches!(source.read_at(&mut bytes, 70), Err(PartError::Short)));
+    }
+
+    #[test]
+    fn a_part_given_up_or_deleted_is_gone_and_may_be_deleted_again() {
+        let (_directory, _recorder, parts) = recorded();
+        let mut sink = parts.begin(PART).expect("begun");
+        sink.append(b"content").expect("written");
+        drop(sink);
+        assert!(parts.open(PART).expect("looked").is_none());
+        parts.begin(PART).expect("begun").abort().expect("aborted");
+        assert!(parts.open(PART).expect("looked").is_none());
+        write(&parts, PART, b"content").expect("written");
+        let reader = parts.open(PART).expect("opened").expect("there");
+        parts.delete(PART).expect("deleted");
+        parts.delete(PART).expect("deleted again");
+        assert!(parts.open(PART).expect("looked").is_none());
+        let mut bytes = [0; 7];
+        reader.read_at(&mut bytes, 0).expect("an open part stays readable");
+    }
+
+    #[test]
+    fn a_store_opens_again_and_finds_its_parts() {
+        let (directory, _recorder, parts) = recorded();
+        write(&parts, PART, b"content").expect("written");
+        let again = LocalParts::open(&directory.path().join("parts")).expect("opened");
+        assert!(again.open(PART).expect("looked").is_some());
+    }
+
+    #[test]
+    fn a_file_in_the_directory_s_place_is_refused() {
+        let directory = TempDir::new().expect("a directory");
+        let path = directory.path().join("parts");
+        std::fs::write(&path, b"").expect("written");
+        assert!(matches!(LocalParts::open(&path), Err(PartError::Io { .. })));
+    }
+}
