@@ -3,15 +3,14 @@
 //! Prints medians of interleaved rounds, each with its lowest and highest value. Every case walks
 //! over much more memory than the caches hold, and moves its bytes as the rooms do: through one
 //! pooled buffer per batch, or in place. It reads no file and no socket: what is compared is the
-//! cipher and the memory, nothing else.
+//! cipher and the memory, nothing else. Time is the thread's processor time, so that a busy machine
+//! disturbs little more than the caches.
 //!
 //! `cargo run --release -p lockyard-seal --example measure [ROUNDS]`
 
 use std::{error::Error, hint::black_box, io::Write as _, thread, time::Duration};
 
-use lockyard_base::{
-    BootInstant, Clock as _, Entropy, Epoch, OsEntropy, RegistryId, RowId, SystemClock,
-};
+use lockyard_base::{Entropy, Epoch, OsEntropy, RegistryId, RowId};
 use lockyard_seal::{Bound, Header, Layout, MainKey, SegmentCipher, SegmentSize, TAG_LEN, hkdf};
 
 const MEGABYTE: usize = 1 << 20;
@@ -147,7 +146,7 @@ impl Part {
     /// Microseconds to open the segments that hold a range at a random offset.
     fn ranges(&mut self, len: u64, seed: u64) -> f64 {
         let mut state = seed;
-        let started = SystemClock.boot();
+        let started = processor();
         for _ in 0..RANGES {
             state =
                 state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
@@ -182,16 +181,18 @@ fn run(cipher: &SegmentCipher, layout: &Layout, verb: Verb, index: u32, segment:
     }
 }
 
-/// Gigabytes (10⁹) per second of all threads together, each with a part of its own.
+/// Gigabytes (10⁹) per second of processor time, added up over threads that each have a part of
+/// their own.
 fn on_threads(parts: &mut [Part], work: impl Fn(&mut Part) + Sync) -> f64 {
-    let bytes = number(parts.len() * SPAN);
-    let started = SystemClock.boot();
+    let speed = |part: &mut Part| {
+        let started = processor();
+        work(part);
+        number(SPAN) / seconds(started) / 1e9
+    };
     thread::scope(|scope| {
-        for part in parts {
-            scope.spawn(|| work(part));
-        }
-    });
-    bytes / seconds(started) / 1e9
+        let threads: Vec<_> = parts.iter_mut().map(|part| scope.spawn(|| speed(part))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("measuring does not panic")).sum()
+    })
 }
 
 /// Nanoseconds per row of 200 bytes, and what of that is the derivation.
@@ -226,15 +227,21 @@ fn rows() -> [(&'static str, f64); 4] {
 }
 
 fn each(mut work: impl FnMut() -> usize) -> f64 {
-    let started = SystemClock.boot();
+    let started = processor();
     for _ in 0..ROWS {
         black_box(work());
     }
     seconds(started) * 1e9 / number(ROWS)
 }
 
-fn seconds(started: BootInstant) -> f64 {
-    SystemClock.boot().since(started).max(Duration::from_nanos(1)).as_secs_f64()
+/// The processor time of this thread: what other work on the machine takes does not count.
+fn processor() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(now).expect("processor time is positive")
+}
+
+fn seconds(started: Duration) -> f64 {
+    processor().saturating_sub(started).max(Duration::from_nanos(1)).as_secs_f64()
 }
 
 fn size_name(bytes: usize) -> String {
