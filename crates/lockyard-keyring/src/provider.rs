@@ -9,6 +9,7 @@ use std::{fmt, str::FromStr};
 
 use async_trait::async_trait;
 use lockyard_base::{Entropy, Guid, Timestamp};
+use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -277,6 +278,11 @@ impl CustomerShare {
     /// Takes over 32 unwrapped bytes; the caller wipes its own copy.
     pub fn from_bytes(bytes: &[u8; 32]) -> Self {
         Self(Box::new(Zeroizing::new(*bytes)))
+    }
+
+    /// Whether two shares are the same; takes the same time either way.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
     }
 
     /// The secret bytes, for wrapping and deriving only.

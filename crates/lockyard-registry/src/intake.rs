@@ -1,0 +1,187 @@
+//! Takes a request's body in: hashes it and seals it into one part, at the same time.
+//!
+//! Three stages overlap: this task receives, one thread hashes, another seals and writes. A body
+//! that ends early is not an error here: what arrived is sealed, and the caller decides whether to
+//! keep it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream::BoxStream};
+use lockyard_base::{Entropy, PartId};
+use lockyard_blobs::{PartStore, PartWriter, SealedPart, WriteError};
+use lockyard_keyring::UnlockedRegistry;
+use lockyard_oci::Hasher;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::RegistryError;
+
+/// Pieces of body that may wait between two stages; a piece is what the connection read at once.
+const QUEUE: usize = 4;
+/// Bodies up to this length are taken in without the second thread.
+const SMALL_BYTES_MAX: usize = 64 << 10;
+
+/// A request's body.
+pub type Body = BoxStream<'static, Result<Bytes, BodyError>>;
+
+/// A body ended before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the request's body was cut off")]
+pub struct BodyError;
+
+/// Where a body goes.
+pub(crate) struct Intake {
+    pub(crate) parts: Arc<dyn PartStore>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) unlocked: UnlockedRegistry,
+    pub(crate) part: PartId,
+}
+
+/// What came of a body.
+pub(crate) struct Taken {
+    /// The sealed part, durable; `None` if no byte arrived.
+    pub(crate) part: Option<SealedPart>,
+    /// The hash, continued over what arrived.
+    pub(crate) hasher: Hasher,
+    /// Whether the body was cut or was longer than allowed.
+    pub(crate) end: BodyEnd,
+}
+
+/// How a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyEnd {
+    /// Whole.
+    Whole,
+    /// The client went away.
+    Cut,
+    /// It was longer than `bytes_max`; nothing past the limit was taken.
+    TooLong,
+}
+
+impl Intake {
+    /// Takes in at most `bytes_max` bytes. An empty body makes no part.
+    pub(crate) async fn take(
+        self,
+        hasher: Hasher,
+        mut body: Body,
+        bytes_max: u64,
+    ) -> Result<Taken, RegistryError> {
+        let mut budget = bytes_max;
+        let mut head: Vec<Bytes> = Vec::new();
+        let mut head_len = 0;
+        let mut end = None;
+        while head_len < SMALL_BYTES_MAX && end.is_none() {
+            match next(&mut body, &mut budget).await {
+                Ok(piece) => {
+                    head_len += piece.len();
+                    head.push(piece);
+                }
+                Err(ended) => end = Some(ended),
+            }
+        }
+        match end {
+            Some(end) if head_len == 0 => Ok(Taken { part: None, hasher, end }),
+            Some(end) => {
+                let (part, hasher) = blocking(move || self.take_small(hasher, &head)).await??;
+                Ok(Taken { part: Some(part), hasher, end })
+            }
+            None => self.take_large(hasher, head, body, budget).await,
+        }
+    }
+
+    fn take_small(
+        self,
+        mut hasher: Hasher,
+        pieces: &[Bytes],
+    ) -> Result<(SealedPart, Hasher), RegistryError> {
+        let mut writer = self.begin()?;
+        for piece in pieces {
+            hasher.update(piece);
+            writer.write(piece)?;
+        }
+        Ok((writer.finish()?, hasher))
+    }
+
+    async fn take_large(
+        self,
+        mut hasher: Hasher,
+        head: Vec<Bytes>,
+        mut body: Body,
+        mut budget: u64,
+    ) -> Result<Taken, RegistryError> {
+        let (to_hash, mut hashing) = mpsc::channel::<Bytes>(QUEUE);
+        let (to_seal, mut sealing) = mpsc::channel::<Bytes>(QUEUE);
+        let hash = tokio::task::spawn_blocking(move || {
+            while let Some(piece) = hashing.blocking_recv() {
+                hasher.update(&piece);
+            }
+            hasher
+        });
+        let seal = tokio::task::spawn_blocking(move || {
+            let mut writer = self.begin()?;
+            while let Some(piece) = sealing.blocking_recv() {
+                writer.write(&piece)?;
+            }
+            Ok::<_, RegistryError>(writer.finish()?)
+        });
+        let mut head = head.into_iter();
+        let end = loop {
+            let piece = match head.next() {
+                Some(piece) => piece,
+                None => match next(&mut body, &mut budget).await {
+                    Ok(piece) => piece,
+                    Err(end) => break end,
+                },
+            };
+            // A stage that is gone has failed; joining it tells why.
+            if to_seal.send(piece.clone()).await.is_err() || to_hash.send(piece).await.is_err() {
+                break BodyEnd::Cut;
+            }
+        };
+        drop((to_hash, to_seal));
+        let part = joined(seal.await)??;
+        let hasher = joined(hash.await)?;
+        Ok(Taken { part: Some(part), hasher, end })
+    }
+
+    fn begin(&self) -> Result<PartWriter, WriteError> {
+        PartWriter::begin(&self.unlocked, &self.parts, self.part, &*self.entropy)
+    }
+}
+
+/// The next piece of the body, or how it ended.
+async fn next(body: &mut Body, budget: &mut u64) -> Result<Bytes, BodyEnd> {
+    loop {
+        match body.next().await {
+            None => return Err(BodyEnd::Whole),
+            Some(Err(BodyError)) => return Err(BodyEnd::Cut),
+            Some(Ok(piece)) if piece.is_empty() => {}
+            Some(Ok(piece)) => {
+                *budget = budget.checked_sub(piece.len() as u64).ok_or(BodyEnd::TooLong)?;
+                return Ok(piece);
+            }
+        }
+    }
+}
+
+/// Runs `work` on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, RegistryError> {
+    joined(tokio::task::spawn_blocking(work).await)
+}
+
+fn joined<T>(outcome: Result<T, tokio::task::JoinError>) -> Result<T, RegistryError> {
+    outcome.map_err(|error| RegistryError::Unavailable(Box::new(error)))
+}
+
+impl From<WriteError> for RegistryError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Locked => Self::LockedMeanwhile,
+            WriteError::Store(source) => source.into(),
+            other => Self::Unavailable(Box::new(other)),
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! Manifests: pushing them whole, handing them out verbatim, taking them away.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use lockyard_base::{BlindIndex, ManifestId, RepositoryId};
+use lockyard_oci::{
+    Algorithm, ChildKind, Digest, Manifest, MediaType, Reference, RepositoryName, Tag,
+};
+use lockyard_store::{Txn, edge, link, manifest, tag};
+
+use crate::{
+    Action, Registry, RegistryError,
+    rows::{ManifestPlace, ManifestRecord, Rows, Sealed},
+    session::{repository, repository_or_new},
+    tag::point,
+};
+
+/// What a push of a manifest came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutManifest {
+    /// Its digest.
+    pub digest: Digest,
+    /// What it refers to, if it does.
+    pub subject: Option<Digest>,
+    /// The tags that now point at it.
+    pub tags: Vec<Tag>,
+}
+
+/// A manifest's digest, type and length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestStat {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: MediaType,
+    /// Its length in bytes.
+    pub length: u64,
+}
+
+/// A manifest as it was pushed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestContent {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: MediaType,
+    /// Its bytes, verbatim.
+    pub bytes: Bytes,
+}
+
+impl Registry {
+    /// Takes a manifest in and points its tags at it.
+    ///
+    /// By tag, its digest is SHA-256; by digest, it must be that digest. Blobs that it requires must
+    /// be in the repository; a subject and the entries of an index need not (Distribution 1.1).
+    pub async fn put_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+        tags: &[Tag],
+        media_type: Option<MediaType>,
+        bytes: Bytes,
+    ) -> Result<PutManifest, RegistryError> {
+        self.authorize(Action::Push)?;
+        let mut tags = tags.to_vec();
+        let digest = match reference {
+            Reference::Tag(tag) => {
+                tags.insert(0, tag.clone());
+                Digest::of(Algorithm::Sha256, &bytes)
+            }
+            Reference::Digest(claimed) => {
+                let actual = Digest::of(claimed.algorithm(), &bytes);
+                if actual != *claimed {
+                    return Err(RegistryError::DigestMismatch { actual: Box::new(actual) });
+                }
+                actual
+            }
+        };
+        tags.dedup();
+        let limit = self.house.ground().limits.tags_per_put_max;
+        if tags.len() > limit {
+            return Err(RegistryError::TooManyTags { limit });
+        }
+        let parsed =
+            Manifest::parse(media_type.as_ref(), &bytes).map_err(RegistryError::ManifestInvalid)?;
+        let subject = parsed.subject().map(|subject| *subject.digest());
+        let push = Push { name: name.clone(), digest, parsed, bytes, tags: tags.clone() };
+        self.write(move |txn, rows, _| push.run(txn, rows)).await?;
+        Ok(PutManifest { digest, subject, tags })
+    }
+
+    /// What a reference leads to, without its content.
+    pub async fn stat_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<ManifestStat, RegistryError> {
+        self.authorize(Action::Pull)?;
+        let (name, wanted) = (name.clone(), reference.clone());
+        let grace = self.house.ground().limits.grace;
+        let (id, stale, record) = self
+            .read(move |txn, rows| {
+                let repository =
+                    repository(txn, rows, &name)?.ok_or(RegistryError::ManifestUnknown)?;
+                let row = find(txn, rows, repository.repository_id, &wanted)?;
+                let stale = row.touched_at < txn.now().saturating_sub(grace / 2);
+                Ok((row.manifest_id, stale, expect(open_row(rows, &row)?, &wanted)?))
+            })
+            .await
+            .map_err(unknown_if_damaged)?;
+        if stale {
+            // Whoever asked may be about to rely on it: a collection must not take it meanwhile.
+            self.write(move |txn, _, _| {
+                let there = manifest::touch(txn, id)?;
+                if there { Ok(()) } else { Err(RegistryError::ManifestUnknown) }
+            })
+            .await?;
+        }
+        Ok(ManifestStat {
+            digest: record.digest,
+            media_type: record.media_type,
+            length: record.length,
+        })
+    }
+
+    /// What a reference leads to, verbatim.
+    pub async fn get_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<ManifestContent, RegistryError> {
+        self.authorize(Action::Pull)?;
+        let (name, wanted) = (name.clone(), reference.clone());
+        self.read(move |txn, rows| {
+            let repository = repository(txn, rows, &name)?.ok_or(RegistryError::ManifestUnknown)?;
+            let (row, sealed) = find_with_content(txn, rows, repository.repository_id, &wanted)?;
+            let record = expect(open_row(rows, &row)?, &wanted)?;
+            let sealed = Sealed { epoch: row.epoch, bytes: &sealed };
+            let mut content = rows.open_content(&place(&row), sealed)?;
+            if content.len() as u64 != record.length {
+                return Err(RegistryError::Damaged("a manifest's content"));
+            }
+            Ok(ManifestContent {
+                digest: record.digest,
+                media_type: record.media_type,
+                bytes: Bytes::from(std::mem::take(&mut *content)),
+            })
+        })
+        .await
+        .map_err(unknown_if_damaged)
+    }
+
+    /// Takes a manifest away, with every tag that points at it.
+    pub async fn delete_manifest(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        self.authorize(Action::Delete)?;
+        let (name, digest) = (name.clone(), *digest);
+        self.write(move |txn, rows, _| {
+            let Some(found) = repository(txn, rows, &name)? else {
+                return Err(RegistryError::NameUnknown);
+            };
+            let index = rows.manifest_index(found.repository_id, &digest)?;
+            let row = manifest::by_index(txn, found.repository_id, &index)?
+                .ok_or(RegistryError::ManifestUnknown)?;
+            let id = row.manifest_id;
+            manifest::lock(txn, id)?.ok_or(RegistryError::ManifestUnknown)?;
+            for tag in tag::of_manifest(txn, id)? {
+                tag::delete(txn, found.repository_id, tag.tag_id, tag.seal_no)?
+                    .ok_or(RegistryError::Overtaken)?;
+            }
+            edge::delete_of_manifest(txn, id)?;
+            if manifest::delete(txn, id)? { Ok(()) } else { Err(RegistryError::ManifestUnknown) }
+        })
+        .await
+    }
+}
+
+/// Everything that one push writes.
+struct Push {
+    name: RepositoryName,
+    digest: Digest,
+    parsed: Manifest,
+    bytes: Bytes,
+    tags: Vec<Tag>,
+}
+
+impl Push {
+    fn run(&self, txn: &mut Txn<'_>, rows: &Rows) -> Result<(), RegistryError> {
+        let repository = repository_or_new(txn, rows, &self.name)?.repository_id;
+        let edges = self.edges(rows)?;
+        self.hold_children(txn, rows, repository, &edges)?;
+        let id = self.store(txn, rows, repository)?;
+        edge::insert_many(txn, id, repository, &edges)?;
+        for name in &self.tags {
+            point(txn, rows, repository, name, &self.digest, id)?;
+        }
+        Ok(())
+    }
+
+    fn edges(&self, rows: &Rows) -> Result<Vec<edge::Edge>, RegistryError> {
+        let mut edges = Vec::with_capacity(self.parsed.children().len() + 1);
+        for child in self.parsed.children() {
+            let kind = match child.kind() {
+                ChildKind::Config => edge::EdgeKind::Config,
+                ChildKind::Layer => edge::EdgeKind::Layer,
+                ChildKind::ForeignLayer => edge::EdgeKind::Foreign,
+                ChildKind::Entry => edge::EdgeKind::Child,
+            };
+            edges.push(edge::Edge { kind, child_index: rows.digest_index(child.digest())? });
+        }
+        if let Some(subject) = self.parsed.subject() {
+            let child_index = rows.digest_index(subject.digest())?;
+            edges.push(edge::Edge { kind: edge::EdgeKind::Subject, child_index });
+        }
+        Ok(edges)
+    }
+
+    /// Touches whatever this manifest leans on, so that no collection takes it before the edges are
+    /// seen; refuses if a required blob is missing.
+    fn hold_children(
+        &self,
+        txn: &mut Txn<'_>,
+        rows: &Rows,
+        repository: RepositoryId,
+        edges: &[edge::Edge],
+    ) -> Result<(), RegistryError> {
+        let mut required: HashMap<BlindIndex, Digest> = HashMap::new();
+        for (_, digest) in self.parsed.required() {
+            let _same = required.insert(rows.digest_index(digest)?, *digest);
+        }
+        let indexes: Vec<BlindIndex> = required.keys().copied().collect();
+        let missing = link::touch_required(txn, rows.registry(), repository, &indexes)?;
+        if !missing.is_empty() {
+            let mut missing: Vec<Digest> =
+                missing.iter().filter_map(|index| required.get(index).copied()).collect();
+            missing.sort_unstable();
+            return Err(RegistryError::ManifestBlobUnknown(missing));
+        }
+        let entries: Vec<BlindIndex> = edges
+            .iter()
+            .filter(|edge| edge.kind == edge::EdgeKind::Child)
+            .map(|edge| edge.child_index)
+            .collect();
+        // Entries of an index may be manifests, blobs (buildkit's cache) or absent.
+        manifest::touch_children(txn, repository, &entries)?;
+        link::touch_required(txn, rows.registry(), repository, &entries)?;
+        Ok(())
+    }
+
+    /// Inserts the manifest, or touches the one that is there; heals it if it no longer opens.
+    fn store(
+        &self,
+        txn: &mut Txn<'_>,
+        rows: &Rows,
+        repository: RepositoryId,
+    ) -> Result<ManifestId, RegistryError> {
+        let index = rows.manifest_index(repository, &self.digest)?;
+        let child_index = rows.digest_index(&self.digest)?;
+        let old = manifest::by_index_with_content(txn, repository, &index)?;
+        let id = old
+            .as_ref()
+            .map_or_else(|| ManifestId::random(rows.entropy()), |(row, _)| row.manifest_id);
+        let place = ManifestPlace { id, repository, index, child_index };
+        if let Some((row, content)) = &old
+            && self.is_sound(rows, row, content)
+        {
+            return if manifest::touch(txn, id)? { Ok(id) } else { Err(RegistryError::Overtaken) };
+        }
+        let sealed = rows.seal_manifest(&place, &self.record())?;
+        let content = rows.seal_content(&place, &self.bytes)?;
+        let stored = match old {
+            Some((row, _)) => {
+                manifest::reseal(txn, id, row.seal_no, sealed.epoch, &sealed.bytes, &content.bytes)?
+            }
+            None => manifest::insert(
+                txn,
+                &manifest::NewManifest {
+                    manifest_id: id,
+                    registry_id: rows.registry(),
+                    repository_id: repository,
+                    digest_index: index,
+                    child_index,
+                    epoch: sealed.epoch,
+                    sealed: &sealed.bytes,
+                    content: &content.bytes,
+                },
+            )?,
+        };
+        if stored { Ok(id) } else { Err(RegistryError::Overtaken) }
+    }
+
+    fn is_sound(&self, rows: &Rows, row: &manifest::ManifestRow, content: &[u8]) -> bool {
+        let sealed = Sealed { epoch: row.epoch, bytes: content };
+        open_row(rows, row).is_ok_and(|record| record == self.record())
+            && rows.open_content(&place(row), sealed).is_ok_and(|opened| **opened == *self.bytes)
+    }
+
+    fn record(&self) -> ManifestRecord {
+        ManifestRecord {
+            digest: self.digest,
+            media_type: self.parsed.media_type().clone(),
+            length: self.bytes.len() as u64,
+            artifact_type: self.parsed.artifact_type().map(str::to_owned),
+            annotations: self.parsed.annotations().clone(),
+        }
+    }
+}
+
+/// Opens a manifest's row: its descriptor.
+pub(crate) fn open_row(
+    rows: &Rows,
+    row: &manifest::ManifestRow,
+) -> Result<ManifestRecord, RegistryError> {
+    rows.open_manifest(&place(row), Sealed { epoch: row.epoch, bytes: &row.sealed })
+}
+
+fn place(row: &manifest::ManifestRow) -> ManifestPlace {
+    ManifestPlace {
+        id: row.manifest_id,
+        repository: row.repository_id,
+        index: row.digest_index,
+        child_index: row.child_index,
+    }
+}
+
+fn find(
+    txn: &mut Txn<'_>,
+    rows: &Rows,
+    repository: RepositoryId,
+    reference: &Reference,
+) -> Result<manifest::ManifestRow, RegistryError> {
+    match reference {
+        Reference::Digest(digest) => {
+            let index = rows.manifest_index(repository, digest)?;
+            manifest::by_index(txn, repository, &index)?.ok_or(RegistryError::ManifestUnknown)
+        }
+        Reference::Tag(name) => {
+            let index = rows.tag_index(repository, name)?;
+            let (tag, row) =
+                tag::resolve(txn, repository, &index)?.ok_or(RegistryError::ManifestUnknown)?;
+            check_tag(rows, &tag, name, &row)?;
+            Ok(row)
+        }
+    }
+}
+
+fn find_with_content(
+    txn: &mut Txn<'_>,
+    rows: &Rows,
+    repository: RepositoryId,
+    reference: &Reference,
+) -> Result<(manifest::ManifestRow, Vec<u8>), RegistryError> {
+    match reference {
+        Reference::Digest(digest) => {
+            let index = rows.manifest_index(repository, digest)?;
+            manifest::by_index_with_content(txn, repository, &index)?
+                .ok_or(RegistryError::ManifestUnknown)
+        }
+        Reference::Tag(name) => {
+            let index = rows.tag_index(repository, name)?;
+            let (tag, row, content) = tag::resolve_with_content(txn, repository, &index)?
+                .ok_or(RegistryError::ManifestUnknown)?;
+            check_tag(rows, &tag, name, &row)?;
+            Ok((row, content))
+        }
+    }
+}
+
+/// A tag's row says by name and digest what its clear columns say by index and id.
+fn check_tag(
+    rows: &Rows,
+    row: &tag::TagRow,
+    name: &Tag,
+    manifest: &manifest::ManifestRow,
+) -> Result<(), RegistryError> {
+    let (stored, digest) = crate::tag::open(rows, row)?;
+    let index = rows.manifest_index(row.repository_id, &digest)?;
+    if stored == name.as_str() && index == manifest.digest_index {
+        Ok(())
+    } else {
+        Err(RegistryError::Damaged("a tag's row"))
+    }
+}
+
+/// What was found by digest must say that digest of itself.
+fn expect(record: ManifestRecord, reference: &Reference) -> Result<ManifestRecord, RegistryError> {
+    match reference {
+        Reference::Digest(wanted) if record.digest != *wanted => {
+            Err(RegistryError::Damaged("a manifest's row"))
+        }
+        Reference::Digest(_) | Reference::Tag(_) => Ok(record),
+    }
+}
+
+/// A damaged manifest answers as unknown, so that clients push it again and heal it.
+fn unknown_if_damaged(error: RegistryError) -> RegistryError {
+    match error {
+        RegistryError::Damaged(what) => {
+            tracing::error!(what, "damaged data was found and not served");
+            RegistryError::ManifestUnknown
+        }
+        other => other,
+    }
+}

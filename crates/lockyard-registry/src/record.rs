@@ -1,0 +1,68 @@
+//! Sealed records of the instance: the owner, the certificate authority's key, and the like.
+//!
+//! They belong to no registry and open while registries are locked. Calls block: records are for
+//! start-up and for operators.
+
+use std::sync::Arc;
+
+use lockyard_base::{BlindIndex, Entropy, RowId};
+use lockyard_keyring::{InstanceKeys, Place};
+use lockyard_seal::IndexKind;
+use lockyard_store::{Store, instance};
+use zeroize::Zeroizing;
+
+use crate::RegistryError;
+
+/// The sealed records of an instance.
+#[derive(Clone, Debug)]
+pub struct Records {
+    store: Store,
+    keys: Arc<InstanceKeys>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Records {
+    /// The records in `store`, sealed under `keys`.
+    pub fn new(store: Store, keys: Arc<InstanceKeys>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { store, keys, entropy }
+    }
+
+    /// The record of this kind and name, opened.
+    pub fn get(
+        &self,
+        kind: &str,
+        name: &[u8],
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, RegistryError> {
+        let index = self.index(kind, name);
+        let row = self.store.read_blocking(|txn| instance::record(txn, kind, &index))?;
+        let Some(row) = row else { return Ok(None) };
+        let opened = self.keys.open_row(&place(row.row_id, &index), &row.sealed)?;
+        Ok(Some(opened))
+    }
+
+    /// Stores a record in place of any other of its kind and name.
+    pub fn put(&self, kind: &str, name: &[u8], value: &[u8]) -> Result<(), RegistryError> {
+        let this = self.clone();
+        let (kind, value) = (kind.to_owned(), Zeroizing::new(value.to_vec()));
+        let index = self.index(&kind, name);
+        self.store.write_blocking(None, move |txn| {
+            let old = instance::record(txn, &kind, &index)?;
+            let id = old.as_ref().map_or_else(|| RowId::random(&*this.entropy), |row| row.row_id);
+            let sealed = this.keys.seal_row(&*this.entropy, &place(id, &index), &value);
+            let stored = match old {
+                Some(row) => instance::update_record(txn, id, row.seal_no, &sealed)?,
+                None => instance::insert_record(txn, id, &kind, &index, &sealed)?,
+            };
+            if stored { Ok(()) } else { Err(RegistryError::Overtaken) }
+        })
+    }
+
+    fn index(&self, kind: &str, name: &[u8]) -> BlindIndex {
+        self.keys.blind(IndexKind::Record, &lockyard_seal::pae(&[kind.as_bytes(), name]))
+    }
+}
+
+/// The kind is bound through the index, which is made from it.
+fn place(row: RowId, index: &BlindIndex) -> Place<'_> {
+    Place { table: "instance_record", column: "sealed", row, index: index.as_bytes(), clear: &[] }
+}

@@ -1,0 +1,274 @@
+//! All registries of an instance: making them, finding them, opening one for a request.
+
+use std::{fmt, sync::Arc};
+
+use lockyard_base::{Clock, Entropy, Epoch, RegistryId, WrapId};
+use lockyard_blobs::{BufferPool, PartStore};
+use lockyard_keyring::{
+    CurrentWrap, CustomerShare, Identity, InstanceKeys, KeyProvider, Keyring, Place, ProviderError,
+    VersionedKeyId,
+};
+use lockyard_oci::RegistryName;
+use lockyard_seal::IndexKind;
+use lockyard_store::{Store, StoreError, epoch, index_key, registry, wrap};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    Caller, Limits, Registry, RegistryError,
+    fields::{FieldReader, FieldWriter},
+    keys::{open_wrap, seal_wrap},
+};
+
+/// What registries stand on.
+#[derive(Debug)]
+pub struct Ground {
+    /// The rows.
+    pub store: Store,
+    /// The parts.
+    pub parts: Arc<dyn PartStore>,
+    /// The keys of unlocked registries.
+    pub keyring: Arc<Keyring>,
+    /// The keys of rows outside any registry.
+    pub instance: Arc<InstanceKeys>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// How much of everything.
+    pub limits: Limits,
+}
+
+/// The customer key for a new registry.
+#[derive(Clone, Debug)]
+pub struct CustomerKey {
+    /// Who holds it.
+    pub provider: Arc<dyn KeyProvider>,
+    /// The key version to wrap with.
+    pub key: VersionedKeyId,
+    /// The identity as which the registry will ask; it may use the key already.
+    pub identity: Identity,
+}
+
+/// A registry, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrySummary {
+    /// Its id.
+    pub id: RegistryId,
+    /// Its name.
+    pub name: RegistryName,
+    /// The key version that wraps its customer share, if it has a customer key.
+    pub customer_key: Option<VersionedKeyId>,
+}
+
+/// All registries of this instance.
+pub struct Registries {
+    ground: Ground,
+    pool: BufferPool,
+    /// Work that outlives its request: uploads of clients that went away.
+    tasks: TaskTracker,
+}
+
+impl Registries {
+    /// All registries that stand on `ground`.
+    pub fn new(ground: Ground) -> Arc<Self> {
+        let pool = BufferPool::new(ground.limits.read_buffer_bytes_max);
+        Arc::new(Self { ground, pool, tasks: TaskTracker::new() })
+    }
+
+    pub(crate) fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
+    pub(crate) fn pool(&self) -> &BufferPool {
+        &self.pool
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Waits for the work that outlives its requests; new work may not begin any more.
+    pub async fn drain(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// How many pieces of such work are under way.
+    pub fn draining(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// The keyring that these registries use.
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.ground.keyring
+    }
+
+    /// Makes a registry, with a customer key or without, and takes it into the keyring.
+    ///
+    /// The wrapped share is unwrapped again before anything is stored: a registry whose key cannot
+    /// be unwrapped would be lost from its first byte.
+    pub async fn create(
+        &self,
+        name: &RegistryName,
+        customer: Option<CustomerKey>,
+    ) -> Result<RegistryId, RegistryError> {
+        let ground = &self.ground;
+        let entropy = &*ground.entropy;
+        let id = RegistryId::random(entropy);
+        let share = customer.as_ref().map(|_| CustomerShare::generate(entropy));
+        let wrap = match (&customer, &share) {
+            (Some(key), Some(share)) => Some(self.wrap(key, share).await?),
+            _ => None,
+        };
+        let keys = ground.keyring.first_epoch(entropy, id, share.as_ref());
+        drop(share);
+        let index = self.name_index(name);
+        let fields = FieldWriter::with_capacity(128).field(name.as_str().as_bytes());
+        let sealed = ground.instance.seal_row(entropy, &place(id, &index), fields.as_slice());
+        let sealed_wrap = wrap
+            .map(|wrap| (wrap.id, seal_wrap(&ground.instance, entropy, id, Epoch::FIRST, &wrap)));
+        ground
+            .store
+            .write(None, move |txn| {
+                let new =
+                    registry::NewRegistry { registry_id: id, name_index: index, sealed: &sealed };
+                if !registry::insert(txn, &new)? {
+                    return Err(RegistryError::RegistryExists);
+                }
+                let new = epoch::NewEpoch {
+                    registry_id: id,
+                    epoch: Epoch::FIRST,
+                    customer: sealed_wrap.is_some(),
+                    service_share: &keys.service_share.0,
+                    key_check: keys.check.0,
+                };
+                let mut fresh = epoch::insert(txn, &new)?;
+                if let Some((wrap_id, sealed)) = &sealed_wrap {
+                    let new = wrap::NewWrap {
+                        wrap_id: *wrap_id,
+                        registry_id: id,
+                        epoch: Epoch::FIRST,
+                        sealed,
+                    };
+                    fresh &= wrap::insert(txn, &new)?;
+                }
+                let key = &keys.index_key;
+                fresh &= index_key::insert(txn, id, key.row, key.epoch, &key.sealed)?;
+                if fresh { Ok(()) } else { Err(RegistryError::Internal("a new id was taken")) }
+            })
+            .await?;
+        let _standing = ground.keyring.admit(id).await;
+        Ok(id)
+    }
+
+    /// Finds a registry by its name.
+    pub async fn find(&self, name: &RegistryName) -> Result<Option<RegistryId>, RegistryError> {
+        let index = self.name_index(name);
+        let found = self.ground.store.read(move |txn| registry::by_name(txn, &index)).await?;
+        let Some(row) = found else { return Ok(None) };
+        if self.open_name(&row)? == *name {
+            Ok(Some(row.registry_id))
+        } else {
+            Err(RegistryError::Damaged("a registry's row"))
+        }
+    }
+
+    /// Lists all registries, locked ones too.
+    pub async fn list(&self) -> Result<Vec<RegistrySummary>, RegistryError> {
+        let rows = self
+            .ground
+            .store
+            .read(|txn| {
+                let mut found = Vec::new();
+                for row in registry::list(txn)? {
+                    let wraps = wrap::current(txn, row.registry_id)?;
+                    found.push((row, wraps));
+                }
+                Ok::<_, StoreError>(found)
+            })
+            .await?;
+        rows.into_iter()
+            .map(|(row, wraps)| {
+                let newest = wraps.last().map(|wrap| open_wrap(&self.ground.instance, wrap));
+                Ok(RegistrySummary {
+                    id: row.registry_id,
+                    name: self.open_name(&row)?,
+                    customer_key: newest
+                        .transpose()
+                        .map_err(|_| RegistryError::Damaged("a wrap's row"))?
+                        .map(|wrap| wrap.key),
+                })
+            })
+            .collect()
+    }
+
+    /// Takes every stored registry into the keyring; at start-up.
+    pub async fn admit_all(&self) -> Result<(), RegistryError> {
+        let rows = self.ground.store.read(registry::list).await?;
+        for row in rows {
+            let standing = self.ground.keyring.admit(row.registry_id).await;
+            tracing::debug!(registry = %row.registry_id, ?standing, "registry admitted");
+        }
+        Ok(())
+    }
+
+    /// Opens a registry for one request, or says why it is locked.
+    pub fn open(
+        self: &Arc<Self>,
+        registry: RegistryId,
+        caller: Caller,
+    ) -> Result<Registry, RegistryError> {
+        let unlocked = self.ground.keyring.open(registry)?;
+        Ok(Registry::new(Arc::clone(self), unlocked, caller))
+    }
+
+    async fn wrap(
+        &self,
+        customer: &CustomerKey,
+        share: &CustomerShare,
+    ) -> Result<CurrentWrap, RegistryError> {
+        let CustomerKey { provider, key, identity } = customer;
+        let wrapped =
+            provider.wrap_key(identity, key, share).await.map_err(RegistryError::CustomerKey)?;
+        let again = provider
+            .unwrap_key(identity, key, &wrapped)
+            .await
+            .map_err(RegistryError::CustomerKey)?;
+        if again.is_same(share) {
+            let id = WrapId::random(&*self.ground.entropy);
+            Ok(CurrentWrap { id, key: key.clone(), identity: *identity, wrapped })
+        } else {
+            let text = "the key unwraps to something else than it wrapped".to_owned();
+            Err(RegistryError::CustomerKey(ProviderError::Damaged(text)))
+        }
+    }
+
+    fn name_index(&self, name: &RegistryName) -> lockyard_base::BlindIndex {
+        self.ground.instance.blind(IndexKind::Registry, name.as_str().as_bytes())
+    }
+
+    fn open_name(&self, row: &registry::RegistryRow) -> Result<RegistryName, RegistryError> {
+        let place = place(row.registry_id, &row.name_index);
+        let plain = self.ground.instance.open_row(&place, &row.sealed)?;
+        let mut fields = FieldReader::new(&plain)?;
+        let name = fields.text()?.parse();
+        fields.end()?;
+        name.map_err(|_| RegistryError::Damaged("a registry's row"))
+    }
+}
+
+impl fmt::Debug for Registries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registries").field("ground", &self.ground).finish_non_exhaustive()
+    }
+}
+
+fn place(id: RegistryId, index: &lockyard_base::BlindIndex) -> Place<'_> {
+    Place {
+        table: "registry",
+        column: "sealed",
+        row: lockyard_base::RowId::from_bytes(*id.as_bytes()),
+        index: index.as_bytes(),
+        clear: &[],
+    }
+}

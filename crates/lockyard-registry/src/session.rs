@@ -1,0 +1,129 @@
+//! One unlocked registry for one request.
+
+use std::{fmt, sync::Arc};
+
+use lockyard_base::Epoch;
+use lockyard_keyring::UnlockedRegistry;
+use lockyard_oci::RepositoryName;
+use lockyard_store::{CommitGuard, StoreError, Txn, epoch, repository};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Action, Caller, Registries, RegistryError, decide,
+    rows::{Rows, Sealed},
+};
+
+/// How often a write starts over because another one came first.
+const ATTEMPTS_MAX: usize = 16;
+
+/// One unlocked registry for one request; every verb decides access itself.
+pub struct Registry {
+    pub(crate) house: Arc<Registries>,
+    pub(crate) rows: Arc<Rows>,
+    caller: Caller,
+}
+
+impl Registry {
+    pub(crate) fn new(house: Arc<Registries>, unlocked: UnlockedRegistry, caller: Caller) -> Self {
+        let rows = Rows::new(unlocked, Arc::clone(&house.ground().entropy));
+        Self { house, rows: Arc::new(rows), caller }
+    }
+
+    /// A second one for a task that outlives the request.
+    pub(crate) fn share(&self) -> Self {
+        Self { house: Arc::clone(&self.house), rows: Arc::clone(&self.rows), caller: self.caller }
+    }
+
+    /// Cancelled when the registry locks: whatever connection serves it ends then.
+    pub fn revoked(&self) -> &CancellationToken {
+        self.rows.unlocked().revoked()
+    }
+
+    /// Whether the caller may do `action` here.
+    pub fn authorize(&self, action: Action) -> Result<(), RegistryError> {
+        decide(self.caller, action)
+    }
+
+    /// Reads in one transaction.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Txn<'_>, &Rows) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let rows = Arc::clone(&self.rows);
+        self.house.ground().store.read(move |txn| work(txn, &rows)).await
+    }
+
+    /// Writes in one transaction that commits only if the registry is still unlocked and its epoch
+    /// still active; starts over when overtaken.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut Txn<'_>, &Rows, Epoch) -> Result<T, RegistryError> + Send + Sync + 'static,
+    ) -> Result<T, RegistryError> {
+        let work = Arc::new(work);
+        for _ in 0..ATTEMPTS_MAX {
+            let (rows, work) = (Arc::clone(&self.rows), Arc::clone(&work));
+            let guard = Arc::new(StillUnlocked(self.rows.unlocked().share()));
+            let attempt = self.house.ground().store.write(Some(guard), move |txn| {
+                let active = rows.unlocked().epoch()?;
+                epoch::hold_active(txn, rows.registry(), active)?;
+                work(txn, &rows, active)
+            });
+            match attempt.await {
+                Err(RegistryError::Overtaken) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(RegistryError::Unavailable(Box::new(StoreError::Busy(None))))
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registry({})", self.rows.registry())
+    }
+}
+
+/// The live repository of this name, proved to be it.
+pub(crate) fn repository(
+    txn: &mut Txn<'_>,
+    rows: &Rows,
+    name: &RepositoryName,
+) -> Result<Option<repository::RepositoryRow>, RegistryError> {
+    let index = rows.repository_index(name)?;
+    let Some(row) = repository::by_index(txn, rows.registry(), &index)? else { return Ok(None) };
+    if row.deleted {
+        return Ok(None);
+    }
+    let sealed = Sealed { epoch: row.epoch, bytes: &row.sealed };
+    let stored = rows.open_repository(row.repository_id, &index, sealed)?;
+    if stored == name.as_str() {
+        Ok(Some(row))
+    } else {
+        Err(RegistryError::Damaged("a repository"))
+    }
+}
+
+/// The repository of this name, made if need be.
+pub(crate) fn repository_or_new(
+    txn: &mut Txn<'_>,
+    rows: &Rows,
+    name: &RepositoryName,
+) -> Result<repository::RepositoryRow, RegistryError> {
+    if let Some(row) = repository(txn, rows, name)? {
+        return Ok(row);
+    }
+    let index = rows.repository_index(name)?;
+    let id = lockyard_base::RepositoryId::random(rows.entropy());
+    let sealed = rows.seal_repository(id, &index, name)?;
+    let registry = rows.registry();
+    Ok(repository::upsert_live(txn, registry, &index, id, sealed.epoch, &sealed.bytes)?)
+}
+
+/// Refuses a commit for a registry that was locked since its request began.
+struct StillUnlocked(UnlockedRegistry);
+
+impl CommitGuard for StillUnlocked {
+    fn permits(&self) -> bool {
+        self.0.is_live()
+    }
+}

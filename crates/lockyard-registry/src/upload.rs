@@ -1,0 +1,483 @@
+//! Uploads: sessions that take a blob in pieces, and pushes in one piece.
+//!
+//! A session is one row whose sealed value holds the parts so far and the state of their hash. Each
+//! non-empty request body becomes one part; each step is a compare-and-set on the session's
+//! generation, so that of two concurrent steps one wins and the other is told where the session
+//! stands. Work that seals a body runs on a task of its own: a client that goes away does not undo
+//! what arrived.
+
+use futures_util::StreamExt as _;
+use lockyard_base::{PartId, RepositoryId, UploadId};
+use lockyard_blobs::{BlobStream, PartList, ReadError, SealedPart};
+use lockyard_oci::{Algorithm, ContentRange, Digest, Hasher, RepositoryName};
+use lockyard_store::{part, upload};
+
+use crate::{
+    Action, Body, Registry, RegistryError,
+    blob::link_parts,
+    intake::{BodyEnd, Intake, Taken},
+    rows::{Sealed, UploadRecord},
+    session::{repository, repository_or_new},
+};
+
+/// Names a session, and the step of it that the client knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadTicket {
+    /// The session.
+    pub id: UploadId,
+    /// The step; `None` if the client does not say, which then means the present one.
+    pub generation: Option<u64>,
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadStatus {
+    /// The ticket for the next step.
+    pub ticket: UploadTicket,
+    /// How many bytes it has.
+    pub offset: u64,
+}
+
+/// A session as it was read.
+struct Session {
+    id: UploadId,
+    repository: RepositoryId,
+    generation: u64,
+    record: UploadRecord,
+}
+
+impl Session {
+    fn status(&self) -> UploadStatus {
+        UploadStatus {
+            ticket: UploadTicket { id: self.id, generation: Some(self.generation) },
+            offset: self.record.parts.len(),
+        }
+    }
+
+    /// Refuses a step that does not continue from here.
+    fn continues(
+        &self,
+        ticket: UploadTicket,
+        range: Option<ContentRange>,
+    ) -> Result<(), RegistryError> {
+        let status = self.status();
+        let stale = ticket.generation.is_some_and(|known| known != self.generation);
+        if stale || range.is_some_and(|range| range.first() != status.offset) {
+            return Err(RegistryError::UploadRange {
+                ticket: status.ticket,
+                offset: status.offset,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Registry {
+    /// Begins a session; its hash is SHA-256 unless the client says otherwise.
+    pub async fn start_upload(
+        &self,
+        name: &RepositoryName,
+        algorithm: Option<Algorithm>,
+    ) -> Result<UploadStatus, RegistryError> {
+        self.authorize(Action::Push)?;
+        let name = name.clone();
+        let algorithm = algorithm.unwrap_or(Algorithm::Sha256);
+        let limits = self.house.ground().limits;
+        let id = UploadId::random(self.rows.entropy());
+        self.write(move |txn, rows, _| {
+            if upload::count(txn, rows.registry())? >= limits.uploads_max {
+                return Err(RegistryError::TooManyUploads { limit: limits.uploads_max });
+            }
+            let repository = repository_or_new(txn, rows, &name)?.repository_id;
+            let sealed = rows.seal_upload(id, repository, 0, &UploadRecord::new(algorithm))?;
+            let expires_at = txn.now() + limits.upload_idle_max;
+            Ok(upload::insert(
+                txn,
+                &upload::NewUpload {
+                    upload_id: id,
+                    registry_id: rows.registry(),
+                    repository_id: repository,
+                    epoch: sealed.epoch,
+                    sealed: &sealed.bytes,
+                    expires_at,
+                },
+            )?)
+        })
+        .await?;
+        Ok(UploadStatus { ticket: UploadTicket { id, generation: Some(0) }, offset: 0 })
+    }
+
+    /// Adds a body to a session. A body that is cut keeps what arrived.
+    pub async fn append_upload(
+        &self,
+        name: &RepositoryName,
+        ticket: UploadTicket,
+        range: Option<ContentRange>,
+        body: Body,
+    ) -> Result<UploadStatus, RegistryError> {
+        self.authorize(Action::Push)?;
+        let session = self.session(name, ticket.id).await?;
+        session.continues(ticket, range)?;
+        let this = self.share();
+        self.detached(async move { this.append(session, range, body).await }).await
+    }
+
+    /// Ends a session with an optional last body; the whole must have this digest.
+    pub async fn finish_upload(
+        &self,
+        name: &RepositoryName,
+        ticket: UploadTicket,
+        digest: &Digest,
+        range: Option<ContentRange>,
+        body: Body,
+    ) -> Result<Digest, RegistryError> {
+        self.authorize(Action::Push)?;
+        let session = self.session(name, ticket.id).await?;
+        session.continues(ticket, range)?;
+        let (this, digest) = (self.share(), *digest);
+        self.detached(async move { this.finish(session, digest, range, body).await }).await
+    }
+
+    /// Takes a whole blob in with one request and no session.
+    pub async fn push_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        body: Body,
+    ) -> Result<Digest, RegistryError> {
+        self.authorize(Action::Push)?;
+        let (this, name, digest) = (self.share(), name.clone(), *digest);
+        self.detached(async move {
+            let record = UploadRecord::new(digest.algorithm());
+            let (record, written) = this.extend(record, None, body, true).await?;
+            this.verify(&record, &digest, written).await?;
+            let writing: Vec<PartId> = written.into_iter().collect();
+            this.write(move |txn, rows, _| {
+                let repository = repository_or_new(txn, rows, &name)?.repository_id;
+                link_parts(txn, rows, repository, &digest, &record.parts, &writing)
+            })
+            .await?;
+            Ok(digest)
+        })
+        .await
+    }
+
+    /// Where a session stands.
+    pub async fn upload_status(
+        &self,
+        name: &RepositoryName,
+        id: UploadId,
+    ) -> Result<UploadStatus, RegistryError> {
+        self.authorize(Action::Push)?;
+        Ok(self.session(name, id).await?.status())
+    }
+
+    /// Drops a session and what it has.
+    pub async fn cancel_upload(
+        &self,
+        name: &RepositoryName,
+        ticket: UploadTicket,
+    ) -> Result<(), RegistryError> {
+        self.authorize(Action::Push)?;
+        let session = self.session(name, ticket.id).await?;
+        session.continues(ticket, None)?;
+        let parts: Vec<PartId> = session.record.parts.ids().collect();
+        let (id, generation) = (session.id, session.generation);
+        let dropped = self.write(move |txn, _, _| {
+            part::make_dead(txn, &parts)?;
+            if upload::delete(txn, id, generation)? {
+                Ok(())
+            } else {
+                Err(RegistryError::UploadUnknown)
+            }
+        });
+        dropped.await
+    }
+
+    async fn session(&self, name: &RepositoryName, id: UploadId) -> Result<Session, RegistryError> {
+        let name = name.clone();
+        self.read(move |txn, rows| {
+            let repository = repository(txn, rows, &name)?.ok_or(RegistryError::UploadUnknown)?;
+            let row = upload::get(txn, id)?.ok_or(RegistryError::UploadUnknown)?;
+            if row.repository_id != repository.repository_id || row.expires_at < txn.now() {
+                return Err(RegistryError::UploadUnknown);
+            }
+            let sealed = Sealed { epoch: row.epoch, bytes: &row.sealed };
+            let record = rows.open_upload(id, row.repository_id, row.generation, sealed)?;
+            let (repository, generation) = (row.repository_id, row.generation);
+            Ok(Session { id, repository, generation, record })
+        })
+        .await
+    }
+
+    async fn append(
+        &self,
+        session: Session,
+        range: Option<ContentRange>,
+        body: Body,
+    ) -> Result<UploadStatus, RegistryError> {
+        let Session { id, repository, generation, record } = session;
+        let before = record.parts.len();
+        let (record, written, cut) = self.take(record, range, body).await?;
+        let offset = record.parts.len();
+        let idle = self.house.ground().limits.upload_idle_max;
+        let writing: Vec<PartId> = written.iter().copied().collect();
+        let advanced = self
+            .write(move |txn, rows, _| {
+                let sealed = rows.seal_upload(id, repository, generation + 1, &record)?;
+                let expires_at = txn.now() + idle;
+                let (epoch, bytes) = (sealed.epoch, &sealed.bytes);
+                if !upload::advance(txn, id, generation, epoch, bytes, expires_at)? {
+                    return Ok(false);
+                }
+                part::make_live(txn, &writing)?;
+                Ok(true)
+            })
+            .await;
+        match advanced {
+            Ok(true) if cut => Err(RegistryError::BodyCut),
+            Ok(true) => Ok(UploadStatus {
+                ticket: UploadTicket { id, generation: Some(generation + 1) },
+                offset,
+            }),
+            Ok(false) => {
+                self.discard(written).await;
+                Err(self.overtaken(id, before).await)
+            }
+            Err(error) => {
+                self.discard(written).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn finish(
+        &self,
+        session: Session,
+        digest: Digest,
+        range: Option<ContentRange>,
+        body: Body,
+    ) -> Result<Digest, RegistryError> {
+        let Session { id, repository, generation, record } = session;
+        let before = record.parts.len();
+        let (record, written) = self.extend(record, range, body, false).await?;
+        self.verify(&record, &digest, written).await?;
+        let writing: Vec<PartId> = written.iter().copied().collect();
+        let finished = self
+            .write(move |txn, rows, _| {
+                if !upload::delete(txn, id, generation)? {
+                    return Ok(false);
+                }
+                link_parts(txn, rows, repository, &digest, &record.parts, &writing)?;
+                Ok(true)
+            })
+            .await;
+        match finished {
+            Ok(true) => Ok(digest),
+            Ok(false) => {
+                self.discard(written).await;
+                Err(self.overtaken(id, before).await)
+            }
+            Err(error) => {
+                self.discard(written).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes a last or only body in; one that is cut leaves nothing behind.
+    async fn extend(
+        &self,
+        record: UploadRecord,
+        range: Option<ContentRange>,
+        body: Body,
+        whole: bool,
+    ) -> Result<(UploadRecord, Option<PartId>), RegistryError> {
+        debug_assert!(
+            !whole || record.parts.count() == 0,
+            "a push in one piece starts from nothing"
+        );
+        let (record, written, cut) = self.take(record, range, body).await?;
+        if cut {
+            self.discard(written).await;
+            return Err(RegistryError::BodyCut);
+        }
+        Ok((record, written))
+    }
+
+    /// Seals a body into a new part and adds it to the record; says whether the body was cut.
+    async fn take(
+        &self,
+        record: UploadRecord,
+        range: Option<ContentRange>,
+        body: Body,
+    ) -> Result<(UploadRecord, Option<PartId>, bool), RegistryError> {
+        let limits = self.house.ground().limits;
+        let UploadRecord { hasher, mut parts } = record;
+        if parts.count() >= limits.parts_per_upload_max {
+            return Err(RegistryError::TooManyParts { limit: limits.parts_per_upload_max });
+        }
+        let room = limits.blob_bytes_max - parts.len().min(limits.blob_bytes_max);
+        let mut body = body.peekable();
+        if std::pin::Pin::new(&mut body).peek().await.is_none() {
+            // No byte, no part: a PUT that only names the digest costs no commit here.
+            return match range {
+                Some(_) => Err(RegistryError::LengthMismatch),
+                None => Ok((UploadRecord { hasher, parts }, None, false)),
+            };
+        }
+        let id = self.announce().await?;
+        let taken = self.seal(id, hasher, body.boxed(), room).await;
+        let Taken { part, hasher, end } = match taken {
+            Ok(taken) => taken,
+            Err(error) => {
+                self.discard(Some(id)).await;
+                return Err(error);
+            }
+        };
+        let length = part.as_ref().map_or(0, SealedPart::len);
+        let wrong = match end {
+            BodyEnd::TooLong => Some(RegistryError::BlobTooLarge { limit: limits.blob_bytes_max }),
+            BodyEnd::Whole if range.is_some_and(|range| range.length() != length) => {
+                Some(RegistryError::LengthMismatch)
+            }
+            BodyEnd::Whole | BodyEnd::Cut => None,
+        };
+        if let Some(error) = wrong {
+            self.discard(Some(id)).await;
+            return Err(error);
+        }
+        let written = part.is_some().then_some(id);
+        match part {
+            Some(part) => parts
+                .push(part)
+                .map_err(|_| RegistryError::TooManyParts { limit: limits.parts_per_upload_max })?,
+            None => self.discard(Some(id)).await,
+        }
+        Ok((UploadRecord { hasher, parts }, written, end == BodyEnd::Cut))
+    }
+
+    /// Commits a new part's row before its first byte.
+    async fn announce(&self) -> Result<PartId, RegistryError> {
+        let id = PartId::random(self.rows.entropy());
+        let lease = self.house.ground().limits.writing_lease;
+        self.write(move |txn, rows, _| {
+            let until = txn.now() + lease;
+            Ok(part::insert_writing(txn, rows.registry(), &[id], until)?)
+        })
+        .await?;
+        Ok(id)
+    }
+
+    /// Seals a body while keeping its part's lease.
+    async fn seal(
+        &self,
+        id: PartId,
+        hasher: Hasher,
+        body: Body,
+        room: u64,
+    ) -> Result<Taken, RegistryError> {
+        let ground = self.house.ground();
+        let intake = Intake {
+            parts: std::sync::Arc::clone(&ground.parts),
+            entropy: std::sync::Arc::clone(&ground.entropy),
+            unlocked: self.rows.unlocked().share(),
+            part: id,
+        };
+        let lease = ground.limits.writing_lease;
+        let mut taking = std::pin::pin!(intake.take(hasher, body, room));
+        loop {
+            let renewal = tokio::time::sleep(lease / 4);
+            tokio::select! {
+                taken = &mut taking => return taken,
+                () = renewal => {
+                    self.write(move |txn, _, _| {
+                        let until = txn.now() + lease;
+                        part::renew(txn, &[id], until)?;
+                        Ok(())
+                    })
+                    .await?;
+                }
+            }
+        }
+    }
+
+    /// Compares the digest; what was written for nothing dies.
+    async fn verify(
+        &self,
+        record: &UploadRecord,
+        claimed: &Digest,
+        written: Option<PartId>,
+    ) -> Result<(), RegistryError> {
+        let actual = if record.hasher.algorithm() == claimed.algorithm() {
+            Ok(record.hasher.clone().finish())
+        } else {
+            self.rehash(&record.parts, claimed.algorithm()).await
+        };
+        let wrong = match actual {
+            Ok(actual) if actual == *claimed => return Ok(()),
+            Ok(actual) => RegistryError::DigestMismatch { actual: Box::new(actual) },
+            Err(error) => error,
+        };
+        self.discard(written).await;
+        Err(wrong)
+    }
+
+    /// Reads sealed parts again for a digest that was not announced when the session began.
+    async fn rehash(
+        &self,
+        parts: &PartList,
+        algorithm: Algorithm,
+    ) -> Result<Digest, RegistryError> {
+        let unreadable = |error: ReadError| match error {
+            ReadError::Locked => RegistryError::LockedMeanwhile,
+            other => RegistryError::Unavailable(Box::new(other)),
+        };
+        let ground = self.house.ground();
+        let (unlocked, pool) = (self.rows.unlocked(), self.house.pool());
+        let mut stream = BlobStream::open(unlocked, &ground.parts, pool, parts, 0..parts.len())
+            .await
+            .map_err(unreadable)?;
+        let mut hasher = Hasher::new(algorithm);
+        while let Some(piece) = stream.next().await {
+            hasher.update(&piece.map_err(unreadable)?);
+        }
+        Ok(hasher.finish())
+    }
+
+    /// Gives up a part that was written for nothing; its lease would do so later.
+    async fn discard(&self, part: Option<PartId>) {
+        let Some(id) = part else { return };
+        let dead = self.write(move |txn, _, _| Ok(part::make_dead(txn, &[id])?)).await;
+        if let Err(error) = dead {
+            tracing::debug!(part = %id, error = %lockyard_base::chain(&error), "left to its lease");
+        }
+    }
+
+    /// What to tell the loser of two concurrent steps.
+    async fn overtaken(&self, id: UploadId, before: u64) -> RegistryError {
+        let present = self.read(move |txn, rows| {
+            let row = upload::get(txn, id)?.ok_or(RegistryError::UploadUnknown)?;
+            let sealed = Sealed { epoch: row.epoch, bytes: &row.sealed };
+            let record = rows.open_upload(id, row.repository_id, row.generation, sealed)?;
+            Ok((row.generation, record.parts.len()))
+        });
+        match present.await {
+            Ok((generation, offset)) => {
+                debug_assert!(offset >= before, "a session only grows");
+                let ticket = UploadTicket { id, generation: Some(generation) };
+                RegistryError::UploadRange { ticket, offset }
+            }
+            Err(error) => error,
+        }
+    }
+
+    /// Runs `work` to its end even if the request that asked for it is dropped.
+    async fn detached<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, RegistryError>> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let joined = self.house.tasks().spawn(work).await;
+        joined.map_err(|error| RegistryError::Unavailable(Box::new(error)))?
+    }
+}
