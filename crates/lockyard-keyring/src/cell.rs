@@ -132,7 +132,7 @@ impl UnlockedRegistry {
             let epoch = filling.keys.active;
             let key = filling.keys.rows.get(&epoch).expect("the active epoch has a row key");
             let aad = place.bound(self.cell.registry, epoch).aad();
-            SealedRow { epoch, bytes: key.seal(entropy, SegmentSize::CURRENT, &aad, plaintext) }
+            SealedRow { epoch, bytes: key.seal(entropy, SegmentSize::ROW, &aad, plaintext) }
         })
     }
 
@@ -146,7 +146,7 @@ impl UnlockedRegistry {
         self.with(|filling| {
             let key = filling.keys.rows.get(&epoch).ok_or(OpenError::Damaged)?;
             let aad = place.bound(self.cell.registry, epoch).aad();
-            key.open(SegmentSize::CURRENT, &aad, sealed).map_err(|Damaged| OpenError::Damaged)
+            key.open(SegmentSize::ROW, &aad, sealed).map_err(|Damaged| OpenError::Damaged)
         })?
     }
 
@@ -370,7 +370,7 @@ mod tests {
     }
 
     fn cipher(handle: &UnlockedRegistry) -> SegmentCipher {
-        let aad = part_aad(SegmentSize::CURRENT, handle.id(), PartId::from_bytes([1; 16]));
+        let aad = part_aad(SegmentSize::ROW, handle.id(), PartId::from_bytes([1; 16]));
         MainKey::generate(&OsEntropy).cipher(&Header::generate(&OsEntropy), &aad)
     }
 

@@ -111,14 +111,14 @@ impl NewEpoch {
         let index_key = Zeroizing::new(entropy.bytes::<32>());
         let sealed = key.row_key().seal(
             entropy,
-            SegmentSize::CURRENT,
+            SegmentSize::ROW,
             &index_key_aad(registry, epoch, row),
             index_key.as_slice(),
         );
         Self {
             service_share: SealedServiceShare(service.derived(SERVICE_SHARE_INFO).seal(
                 entropy,
-                SegmentSize::CURRENT,
+                SegmentSize::ROW,
                 &service_share_aad(registry, epoch),
                 share.as_slice(),
             )),
@@ -185,7 +185,7 @@ impl RegistryKey {
     ) -> Result<Self, UnlockError> {
         let share = service
             .derived(SERVICE_SHARE_INFO)
-            .open(SegmentSize::CURRENT, &service_share_aad(registry, epoch), &share.0)
+            .open(SegmentSize::ROW, &service_share_aad(registry, epoch), &share.0)
             .map_err(|Damaged| UnlockError::ServiceShare(epoch))?;
         let share: &[u8; 32] =
             share.as_slice().try_into().map_err(|_| UnlockError::ServiceShare(epoch))?;
@@ -214,7 +214,7 @@ pub(crate) fn open_index_key(
 ) -> Result<IndexKey, UnlockError> {
     let aad = index_key_aad(registry, sealed.epoch, sealed.row);
     let opened = row_key
-        .open(SegmentSize::CURRENT, &aad, &sealed.sealed)
+        .open(SegmentSize::ROW, &aad, &sealed.sealed)
         .map_err(|Damaged| UnlockError::IndexKey)?;
     let bytes: &[u8; 32] = opened.as_slice().try_into().map_err(|_| UnlockError::IndexKey)?;
     Ok(IndexKey::from_bytes(bytes))

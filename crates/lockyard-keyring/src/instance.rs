@@ -38,7 +38,7 @@ impl InstanceKeys {
         let wrapping = service.derived(INFO);
         let seal = |purpose: &[u8]| {
             let secret = Zeroizing::new(entropy.bytes::<32>());
-            wrapping.seal(entropy, SegmentSize::CURRENT, &aad(purpose), secret.as_slice())
+            wrapping.seal(entropy, SegmentSize::ROW, &aad(purpose), secret.as_slice())
         };
         SealedInstanceKeys { row: seal(b"row"), index: seal(b"index") }
     }
@@ -47,7 +47,7 @@ impl InstanceKeys {
     pub fn open(service: &ServiceKey, sealed: &SealedInstanceKeys) -> Result<Self, Damaged> {
         let wrapping = service.derived(INFO);
         let open = |purpose: &[u8], sealed: &[u8]| -> Result<Zeroizing<[u8; 32]>, Damaged> {
-            let opened = wrapping.open(SegmentSize::CURRENT, &aad(purpose), sealed)?;
+            let opened = wrapping.open(SegmentSize::ROW, &aad(purpose), sealed)?;
             Ok(Zeroizing::new(opened.as_slice().try_into().map_err(|_| Damaged)?))
         };
         Ok(Self {
@@ -58,7 +58,7 @@ impl InstanceKeys {
 
     /// Seals one instance row's value in its place.
     pub fn seal_row(&self, entropy: &dyn Entropy, place: &Place<'_>, plaintext: &[u8]) -> Vec<u8> {
-        self.row.seal(entropy, SegmentSize::CURRENT, &bound(place).aad(), plaintext)
+        self.row.seal(entropy, SegmentSize::ROW, &bound(place).aad(), plaintext)
     }
 
     /// Opens one instance row's value; fails unless it was sealed in exactly this place.
@@ -68,7 +68,7 @@ impl InstanceKeys {
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         self.row
-            .open(SegmentSize::CURRENT, &bound(place).aad(), sealed)
+            .open(SegmentSize::ROW, &bound(place).aad(), sealed)
             .map_err(|Damaged| OpenError::Damaged)
     }
 

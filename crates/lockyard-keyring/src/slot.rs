@@ -137,7 +137,7 @@ impl Slot {
         let id = RowId::random(entropy);
         let sealed = stretch(&params, secret)?.seal(
             entropy,
-            SegmentSize::CURRENT,
+            SegmentSize::ROW,
             &aad(id, kind, &params),
             key.expose(),
         );
@@ -147,7 +147,7 @@ impl Slot {
     /// Opens the slot.
     pub fn open(&self, secret: &SlotSecret) -> Result<ServiceKey, SlotError> {
         let opened = stretch(&self.params, secret)?
-            .open(SegmentSize::CURRENT, &aad(self.id, self.kind, &self.params), &self.sealed)
+            .open(SegmentSize::ROW, &aad(self.id, self.kind, &self.params), &self.sealed)
             .map_err(|Damaged| SlotError::Wrong)?;
         ServiceKey::from_bytes(&opened).ok_or(SlotError::Wrong)
     }

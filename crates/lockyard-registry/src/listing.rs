@@ -191,7 +191,7 @@ mod tests {
             for (n, (id, name)) in changes.into_iter().enumerate() {
                 // Names are unique under their parent, as rows are.
                 let name = name.map(|name| format!("{name}-{id}"));
-                let _ = model.insert(id, name.clone());
+                model.insert(id, name.clone());
                 listing.apply(vec![Change { row: row(id), name }], n as u64);
             }
             let mut expected: Vec<String> = model.into_values().flatten().collect();
