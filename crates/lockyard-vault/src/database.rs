@@ -77,6 +77,7 @@ impl Database {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut connection = self.reader();
+        leave_transaction(&connection)?;
         let transaction = connection.transaction().map_err(VaultError::from)?;
         work(&transaction)
     }
@@ -87,6 +88,7 @@ impl Database {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
         let mut connection = self.writer();
+        leave_transaction(&connection)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let done = work(&transaction)?;
         transaction.commit()?;
@@ -101,6 +103,14 @@ impl Database {
     pub(crate) fn writer(&self) -> MutexGuard<'_, Connection> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Ends a transaction whose rollback failed: a reader left in one would see an old state for ever.
+fn leave_transaction(connection: &Connection) -> Result<(), VaultError> {
+    if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    Ok(())
 }
 
 /// SQLite did not do what it was asked.

@@ -115,12 +115,13 @@ impl Vault {
                 .ok_or_else(|| VaultError::VersionNotFound(key.clone()))?;
             Ok((found, row))
         })?;
-        let (enabled, not_before, expires) = (row.enabled, row.not_before, row.expires);
-        // The row is opened before its columns are believed.
-        let opened = self.ready_key(found, row)?;
-        if !enabled {
+        // Columns are believed only once the row has opened with them.
+        if !row.enabled {
+            self.open_version(found, &row)?;
             return Err(UseError::Disabled(key.clone()));
         }
+        let (not_before, expires) = (row.not_before, row.expires);
+        let opened = self.ready_key(found, row)?;
         if operation == Operation::Wrap {
             let now = self.now();
             if not_before.is_some_and(|start| now < start) {

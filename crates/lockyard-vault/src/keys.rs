@@ -79,7 +79,8 @@ impl Vault {
         self.insert_version(key, size, private.as_ref())
     }
 
-    fn insert_version(
+    /// Stores a private key as the newest version of its key.
+    pub(crate) fn insert_version(
         &self,
         key: &KeyId,
         size: RsaSize,
@@ -321,7 +322,8 @@ impl Vault {
         Ok(opened)
     }
 
-    fn open_version(
+    /// Opens a version's row; fails if any of its bound columns was changed.
+    pub(crate) fn open_version(
         &self,
         found: FoundKey,
         row: &VersionRow,
@@ -460,5 +462,75 @@ impl OpenedKeys {
 
     fn forget(&self, version: RowId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&version);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockyard_base::SeededEntropy;
+    use lockyard_seal::{MainKey, SegmentSize, pae};
+
+    use super::*;
+    use crate::{
+        VaultRootKey,
+        rows::{RowKeys, SealedRowKeys},
+    };
+
+    /// The vectors of `docs/spec/vault.md`, computed there without this code.
+    #[test]
+    fn keys_indexes_and_bindings_are_those_of_the_specification() {
+        let directory: [u8; 16] = std::array::from_fn(|i| 0xa0 + u8::try_from(i).unwrap());
+        let root = VaultRootKey::from_bytes(&std::array::from_fn(|i| u8::try_from(i).unwrap()));
+        let hex32 = |text: &str| <[u8; 32]>::try_from(hex::decode(text).unwrap()).unwrap();
+        let wrapping = MainKey::from_bytes(&hex32(
+            "19de58f499fd1a323c01b4563b2b5abe9405f344179bbb703c4d3df99cc487e2",
+        ));
+        let entropy = SeededEntropy::new(1);
+        let seal = |purpose: &[u8], key: [u8; 32]| {
+            let aad = pae(&[b"vault key", &directory, purpose]);
+            wrapping.seal(&entropy, SegmentSize::CURRENT, &aad, &key)
+        };
+        let sealed = SealedRowKeys {
+            directory,
+            check: hex32("a4ac3f7fa4343c646eef08e95ce49fed8b1f14bebff42b37bfdfa482d22f37f8"),
+            row: seal(b"row", [0x66; 32]),
+            index: seal(b"index", [0x77; 32]),
+        };
+        let rows = RowKeys::open(&root, &sealed).expect("opens");
+        let vault = RowId::from_bytes([0x22; 16]);
+        assert_eq!(
+            hex::encode(rows.vault_index(&"Payments".parse().unwrap()).as_bytes()),
+            "ce82d893fcfec5a6f2449eaac69320478c9d08e97beda706aa97a90417703359"
+        );
+        assert_eq!(
+            hex::encode(rows.key_index(vault, &"Release".parse().unwrap()).as_bytes()),
+            "c24a9a1d5761a7634daebc51af702d95a8858027650e1c056f7df55290b67d0e"
+        );
+        let row = VersionRow {
+            id: RowId::from_bytes([0x44; 16]),
+            ordinal: 2,
+            kind: "RSA-2048".to_owned(),
+            enabled: true,
+            not_before: None,
+            expires: Some(1_700_000_000_000_000),
+            sealed: Vec::new(),
+        };
+        let found = FoundKey { vault, key: RowId::from_bytes([0x33; 16]) };
+        let aad = row.with_place(found, |place| rows.aad(place));
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &aad);
+        assert_eq!(
+            hex::encode(hash),
+            "cc0f2031da4ac5834d692fd44a0bd4c89dc49861437f9ee986901337e76ab612"
+        );
+    }
+
+    #[test]
+    fn a_target_is_a_key_or_a_version() {
+        for text in ["payments/release", "payments/release/0123456789abcdef0123456789abcdef"] {
+            assert_eq!(text.parse::<KeyTarget>().expect("a target").to_string(), text);
+        }
+        for text in ["", "payments", "payments/", "payments/release/", "payments/release/1/2"] {
+            assert!(text.parse::<KeyTarget>().is_err(), "{text}");
+        }
     }
 }

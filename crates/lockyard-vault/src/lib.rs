@@ -25,3 +25,6 @@ pub use keys::{KeyTarget, Validity};
 pub use root_key::{RootKeyError, VaultRootKey};
 pub use rsa::RsaSize;
 pub use vault::{OpenVaultError, Vault, VaultError};
+
+#[cfg(test)]
+mod tests;

@@ -235,7 +235,10 @@ pub enum OpenVaultError {
     Database(#[source] DatabaseError),
 }
 
-/// A verb on the vault did not do what it was asked; nothing was changed.
+/// A verb on the vault did not do what it was asked.
+///
+/// Nothing was changed, with one exception: after [`VaultError::Database`] a change was made whole
+/// or not at all, and only reading it back tells which.
 #[derive(Debug, Error)]
 pub enum VaultError {
     /// The name is taken.

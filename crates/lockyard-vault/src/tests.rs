@@ -1,0 +1,209 @@
+//! What only the inside can provoke or see: failures at each step, and stored keys in the clear.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use lockyard_base::{Clock, Entropy, HandClock, SeededEntropy};
+use lockyard_keyring::{
+    CustomerShare, Identity, KeyId, KeyProvider as _, ProviderError, VersionedKeyId,
+};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use crate::{EmbeddedProvider, KeyTarget, RsaSize, Vault, VaultError, VaultRootKey, rsa::RsaKey};
+
+const CALLER: Identity = Identity::from_bytes([1; 16]);
+
+/// A change and what it is called.
+type Change<'c> = (&'static str, &'c dyn Fn() -> Result<(), VaultError>);
+
+fn open(directory: &TempDir) -> Arc<Vault> {
+    let clock: Arc<dyn Clock> = Arc::new(HandClock::default());
+    let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(5));
+    let root = VaultRootKey::from_bytes(&[9; 32]);
+    Arc::new(Vault::open(&directory.path().join("vault"), &root, clock, entropy).expect("opens"))
+}
+
+fn key() -> KeyId {
+    KeyId { vault: "payments".parse().unwrap(), name: "release".parse().unwrap() }
+}
+
+fn with_key(directory: &TempDir) -> (Arc<Vault>, VersionedKeyId) {
+    let vault = open(directory);
+    vault.create_vault(&key().vault).unwrap();
+    let version = vault.create_key(&key(), RsaSize::R2048).unwrap();
+    vault.grant(&CALLER, &key()).unwrap();
+    (vault, version)
+}
+
+/// Makes the database fail once it has done `steps` more of its own steps.
+fn fail_after(connection: &mut Connection, steps: u32) {
+    let left = AtomicU32::new(steps);
+    let handler = move || {
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
+    };
+    connection.progress_handler(1, Some(handler)).expect("set");
+}
+
+fn work_again(connection: &mut Connection) {
+    connection.progress_handler(0, None::<fn() -> bool>).expect("lifted");
+}
+
+#[test]
+fn a_change_that_fails_at_any_step_is_made_whole_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let (vault, _) = with_key(&directory);
+    let second = vault.create_key(&key(), RsaSize::R2048).unwrap();
+    let der = RsaKey::generate(RsaSize::R2048).unwrap();
+    let other = Identity::from_bytes([2; 16]);
+    let state = || {
+        let enabled: Vec<_> =
+            vault.versions(&key()).unwrap().iter().map(|version| version.enabled).collect();
+        (enabled, vault.grants(&key()).unwrap(), vault.vaults().unwrap().len())
+    };
+    let changes: [Change<'_>; 5] = [
+        ("disable", &|| vault.disable(&KeyTarget::Key(key()))),
+        ("grant", &|| vault.grant(&other, &key())),
+        ("revoke", &|| vault.revoke(&CALLER, &key())),
+        ("create vault", &|| vault.create_vault(&"archive".parse().unwrap())),
+        ("create key", &|| vault.insert_version(&key(), RsaSize::R2048, der.as_ref()).map(drop)),
+    ];
+    let mut reached = Vec::new();
+    for (what, change) in changes {
+        let before = state();
+        let mut failures = 0;
+        loop {
+            fail_after(&mut vault.database.writer(), failures);
+            let done = change();
+            work_again(&mut vault.database.writer());
+            let Err(error) = done else { break };
+            assert!(matches!(error, VaultError::Database(_)), "{what}: {error:?}");
+            if state() != before {
+                // Committed, and failed only to say so; what it is now is compared below.
+                break;
+            }
+            failures += 1;
+        }
+        assert!(failures > 10, "{what} failed only {failures} times");
+        let after = state();
+        assert_ne!(after, before, "{what}");
+        reached.push(after);
+    }
+    let (both, off) = (vec![CALLER, other], vec![false; 2]);
+    let expected = [
+        (off.clone(), vec![CALLER], 1),
+        (off.clone(), both, 1),
+        (off.clone(), vec![other], 1),
+        (off.clone(), vec![other], 2),
+        ([vec![true], off].concat(), vec![other], 2),
+    ];
+    assert_eq!(reached, expected);
+    assert_eq!(vault.versions(&key()).unwrap()[1].id, second);
+}
+
+#[test]
+fn a_change_that_cannot_commit_is_undone_and_told_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let (vault, version) = with_key(&directory);
+    let mut changes = vault.changes();
+    changes.mark_unchanged();
+    vault.database.writer().commit_hook(Some(|| true)).unwrap();
+    let error = vault.disable(&KeyTarget::Version(version)).expect_err("cannot commit");
+    assert!(matches!(error, VaultError::Database(_)), "{error:?}");
+    assert!(changes.has_changed().unwrap(), "nobody can know what of it reached the disk");
+    vault.database.writer().commit_hook(None::<fn() -> bool>).unwrap();
+    assert!(vault.versions(&key()).unwrap()[0].enabled);
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_read_is_unreachable_and_denies_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (vault, version) = with_key(&directory);
+    let provider = EmbeddedProvider::new(Arc::clone(&vault));
+    let share = CustomerShare::from_bytes(&[3; 32]);
+    let wrapped = provider.wrap_key(&CALLER, &version, &share).await.unwrap();
+    let mut failures = 0;
+    loop {
+        fail_after(&mut vault.database.reader(), failures);
+        let answers = [
+            provider.unwrap_key(&CALLER, &version, &wrapped).await.map(drop),
+            provider.health().await,
+        ];
+        work_again(&mut vault.database.reader());
+        for answer in &answers {
+            assert!(
+                matches!(answer, Ok(()) | Err(ProviderError::Unreachable(_))),
+                "after {failures} steps: {answer:?}"
+            );
+        }
+        if answers.iter().all(Result::is_ok) {
+            break;
+        }
+        failures += 1;
+    }
+    assert!(failures > 10, "failed only {failures} times");
+    provider.unwrap_key(&CALLER, &version, &wrapped).await.expect("works again");
+}
+
+#[test]
+fn a_key_in_memory_never_outvotes_its_row() {
+    let directory = tempfile::tempdir().unwrap();
+    let (vault, version) = with_key(&directory);
+    let ready = || {
+        vault.database.read(|transaction| {
+            let found = vault.find_key(transaction, &version.key)?;
+            let row = crate::keys::version_row(transaction, found, &version.version)?;
+            vault.ready_key(found, row.expect("it is there"))
+        })
+    };
+    let first = ready().expect("opens");
+    assert!(Arc::ptr_eq(&first, &ready().expect("from memory")));
+    let intrude = |sql: &str| vault.database.writer().execute(sql, []).unwrap();
+    intrude("UPDATE key_version SET expires = 1");
+    let error = ready().expect_err("the row was changed under it");
+    assert!(matches!(error, VaultError::DamagedRow { .. }), "{error:?}");
+    intrude("UPDATE key_version SET expires = NULL");
+    assert!(Arc::ptr_eq(&first, &ready().expect("from memory")));
+    vault.disable(&KeyTarget::Version(version.clone())).unwrap();
+    vault.enable(&KeyTarget::Version(version.clone())).unwrap();
+    assert!(!Arc::ptr_eq(&first, &ready().expect("from its new row")));
+    assert_eq!(Arc::strong_count(&first), 1, "the vault has let go of what it had in memory");
+}
+
+#[test]
+fn no_piece_of_a_private_key_lies_in_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let (vault, _) = with_key(&directory);
+    let der = RsaKey::generate(RsaSize::R2048).unwrap();
+    let version = vault.insert_version(&key(), RsaSize::R2048, der.as_ref()).unwrap();
+    vault.disable(&KeyTarget::Version(version)).unwrap();
+    // Past the header, which is the same in every key.
+    let pieces: Vec<&[u8]> = der.as_ref()[64..].chunks_exact(8).collect();
+    let search = |when: &str| {
+        for entry in fs::read_dir(directory.path().join("vault")).unwrap() {
+            let path = entry.unwrap().path();
+            let content = fs::read(&path).unwrap();
+            for window in content.windows(8) {
+                assert!(!pieces.contains(&window), "{when}: {}", path.display());
+            }
+        }
+    };
+    search("while running");
+    drop(vault);
+    search("after closing");
+}
+
+#[test]
+fn a_vault_does_not_print_its_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let (vault, _) = with_key(&directory);
+    let printed = format!("{vault:?} {:?}", EmbeddedProvider::new(Arc::clone(&vault)));
+    assert!(!printed.contains("release") && !printed.contains("MainKey"), "{printed}");
+    let key = RsaKey::from_pkcs8(RsaKey::generate(RsaSize::R2048).unwrap().as_ref()).unwrap();
+    assert_eq!(format!("{key:?}"), "RsaKey(2048 bits)");
+}
