@@ -1,16 +1,19 @@
 //! Blobs: looking, reading, deleting, and bringing new ones in.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::BoxStream};
 use lockyard_base::{BlobId, LinkId, PartId, RepositoryId};
-use lockyard_blobs::{BlobStream, PartError, PartList, ReadError};
+use lockyard_blobs::{
+    BlobStream, DangerousExport, ExportError, PartError, PartList, ReadError, dangerous_export,
+};
 use lockyard_oci::{ByteRange, Digest, RepositoryName};
 use lockyard_store::{Txn, blob, edge, link, part};
 
 use crate::{
     Action, Registry, RegistryError,
+    intake::blocking,
     rows::{BlobRecord, Rows, Sealed},
     session::repository,
 };
@@ -105,6 +108,28 @@ impl Registry {
             }
         });
         Ok(BlobContent { length, range, stream: watched.boxed() })
+    }
+
+    /// The parts of a blob with their keys in the clear: for an operator who must prove or rescue
+    /// with other tools, and for nothing else.
+    pub async fn dangerous_export(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Vec<DangerousExport>, RegistryError> {
+        self.authorize(Action::Pull)?;
+        let found = self.find_blob(name, digest).await?;
+        let unlocked = self.rows.unlocked().share();
+        let store = Arc::clone(&self.house.ground().parts);
+        blocking(move || {
+            let parts = &found.record.parts;
+            (0..parts.count()).map(|n| dangerous_export(&unlocked, &store, parts, n)).collect()
+        })
+        .await?
+        .map_err(|error: ExportError| match error {
+            ExportError::Locked => RegistryError::LockedMeanwhile,
+            other => RegistryError::Unavailable(Box::new(other)),
+        })
     }
 
     /// Takes a blob away from this repository, unless a manifest there still names it.

@@ -44,6 +44,8 @@ pub enum RegistryError {
     /// The content has another digest than the client said.
     #[error("the content's digest differs from the one given")]
     DigestMismatch {
+        /// What the client said.
+        claimed: Box<Digest>,
         /// What the content has.
         actual: Box<Digest>,
     },

@@ -72,7 +72,10 @@ impl Registry {
             Reference::Digest(claimed) => {
                 let actual = Digest::of(claimed.algorithm(), &bytes);
                 if actual != *claimed {
-                    return Err(RegistryError::DigestMismatch { actual: Box::new(actual) });
+                    return Err(RegistryError::DigestMismatch {
+                        claimed: Box::new(*claimed),
+                        actual: Box::new(actual),
+                    });
                 }
                 actual
             }

@@ -416,7 +416,10 @@ impl Registry {
         };
         let wrong = match actual {
             Ok(actual) if actual == *claimed => return Ok(()),
-            Ok(actual) => RegistryError::DigestMismatch { actual: Box::new(actual) },
+            Ok(actual) => RegistryError::DigestMismatch {
+                claimed: Box::new(*claimed),
+                actual: Box::new(actual),
+            },
             Err(error) => error,
         };
         self.discard(written).await;
