@@ -488,7 +488,7 @@ mod tests {
         let entropy = SeededEntropy::new(1);
         let seal = |purpose: &[u8], key: [u8; 32]| {
             let aad = pae(&[b"vault key", &directory, purpose]);
-            wrapping.seal(&entropy, SegmentSize::CURRENT, &aad, &key)
+            wrapping.seal(&entropy, SegmentSize::ROW, &aad, &key)
         };
         let sealed = SealedRowKeys {
             directory,

@@ -65,7 +65,7 @@ impl RowKeys {
         let seal = |purpose: &[u8]| {
             let secret = Zeroizing::new(entropy.bytes::<32>());
             let aad = key_aad(&directory, purpose);
-            wrapping.seal(entropy, SegmentSize::CURRENT, &aad, secret.as_slice())
+            wrapping.seal(entropy, SegmentSize::ROW, &aad, secret.as_slice())
         };
         SealedRowKeys {
             directory,
@@ -84,7 +84,7 @@ impl RowKeys {
         let open = |purpose: &[u8], sealed_key: &[u8]| -> Result<_, RowKeysError> {
             let aad = key_aad(&sealed.directory, purpose);
             let opened = wrapping
-                .open(SegmentSize::CURRENT, &aad, sealed_key)
+                .open(SegmentSize::ROW, &aad, sealed_key)
                 .map_err(|Damaged| RowKeysError::Damaged)?;
             let bytes = opened.as_slice().try_into().map_err(|_| RowKeysError::Damaged)?;
             Ok(Zeroizing::<[u8; 32]>::new(bytes))
@@ -109,7 +109,7 @@ impl RowKeys {
         place: &Place<'_>,
         plaintext: &[u8],
     ) -> Vec<u8> {
-        self.row.seal(entropy, SegmentSize::CURRENT, &self.aad(place), plaintext)
+        self.row.seal(entropy, SegmentSize::ROW, &self.aad(place), plaintext)
     }
 
     /// Opens a value; fails unless it was sealed into exactly this place.
@@ -118,7 +118,7 @@ impl RowKeys {
         place: &Place<'_>,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Damaged> {
-        self.row.open(SegmentSize::CURRENT, &self.aad(place), sealed)
+        self.row.open(SegmentSize::ROW, &self.aad(place), sealed)
     }
 
     /// The index of a vault's name, whatever its letters' case.
