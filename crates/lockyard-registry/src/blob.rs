@@ -123,7 +123,9 @@ impl Registry {
         let store = Arc::clone(&self.house.ground().parts);
         blocking(move || {
             let parts = &found.record.parts;
-            (0..parts.count()).map(|n| dangerous_export(&unlocked, &store, parts, n)).collect()
+            (0..parts.count())
+                .map(|n| dangerous_export(&unlocked, &store, parts, n))
+                .collect::<Result<Vec<_>, _>>()
         })
         .await?
         .map_err(|error: ExportError| match error {
