@@ -1,0 +1,47 @@
+//! The server as its users meet it: the real binary, real clients, real files.
+//!
+//! Every test here is a story of one [`World`](world::World): its own data directory, its own ports,
+//! its own process. Stories that need other people's programs are ignored unless
+//! `cargo xtask test`, which installs those, says where they are; each one's kind names the need.
+#![expect(
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking, and live in the machine's own time"
+)]
+
+mod clients;
+mod conformance;
+mod export;
+mod http;
+mod image;
+mod lockout;
+mod outside;
+mod push;
+mod sealed;
+mod search;
+mod start;
+mod trouble;
+mod world;
+
+use std::process::ExitCode;
+
+use outside::Story;
+
+fn main() -> ExitCode {
+    let arguments = libtest_mimic::Arguments::from_args();
+    let rooms: [(&str, Vec<Story>); 8] = [
+        ("clients", clients::stories()),
+        ("conformance", conformance::stories()),
+        ("export", export::stories()),
+        ("lockout", lockout::stories()),
+        ("push", push::stories()),
+        ("sealed", sealed::stories()),
+        ("start", start::stories()),
+        ("trouble", trouble::stories()),
+    ];
+    let trials = rooms
+        .into_iter()
+        .flat_map(|(room, stories)| stories.into_iter().map(move |story| story.trial(room)))
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
