@@ -110,11 +110,6 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// How many buffers are left in this room.
-    pub(crate) fn count(&self) -> usize {
-        self.permit.num_permits() / self.len
-    }
-
     /// Takes one buffer of at least `len` bytes out of this room; `None` when it is used up.
     ///
     /// The buffer is wiped when it comes back after `revoked` was cancelled.

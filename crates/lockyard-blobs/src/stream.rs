@@ -1,8 +1,8 @@
 //! A blob's plaintext as a stream: the asynchronous half of a read.
 //!
 //! Production is driven by demand. A short job on a blocking thread opens the next few segments
-//! and ends; the next one starts when the reader has taken most of them. So a client that stalls
-//! holds no thread, and no more than about [`IN_FLIGHT_BYTES`] of buffers: what is in flight also
+//! and ends as soon as enough wait; the next one starts when the reader has taken most of them. So
+//! a client that stalls holds no thread, and no more than about [`IN_FLIGHT_BYTES`] of buffers: what is in flight also
 //! stays in the processor's cache, which is most of the line speed.
 //!
 //! Plaintext that waits for the reader, and the keys of parts that are still to come, belong to the
@@ -25,46 +25,46 @@ use futures_core::Stream;
 use lockyard_keyring::{Locked, UnlockedRegistry};
 use lockyard_seal::SegmentSize;
 use tokio::task::JoinHandle;
-use tokio_util::sync::PollSemaphore;
+use tokio_util::sync::{CancellationToken, PollSemaphore};
 
 use crate::{
     BufferPool, PartList, PartStore, ReadError,
     opener::{Opener, Wanted},
-    pool::{self, Room},
+    pool::{self, Buffer, Room},
 };
 
 /// What one stream has in buffers at most, if segments are not larger: one being sent, one waiting,
 /// and a batch being opened.
 const IN_FLIGHT_BYTES: usize = 256 << 10;
 
-/// How many bytes one job opens, at least one segment.
+/// How many bytes a job opens at least, if there is room.
 const BATCH_BYTES: usize = IN_FLIGHT_BYTES / 2;
+
+/// With so many pieces waiting for the reader, nothing more is opened.
+const ENOUGH_WAITING: usize = 2;
 
 /// The plaintext of a blob, or of a range of it, in pieces of at most a segment.
 ///
 /// It must be polled within a tokio runtime. It ends with [`ReadError::Locked`] when its registry
 /// locks; what had been opened but not been taken by then is gone.
 pub struct BlobStream {
+    revoked: CancellationToken,
     reads: Weak<OpenReads>,
     number: u64,
     held: Weak<Held>,
-    pool: BufferPool,
     queue: PollSemaphore,
     /// Whether this stream stands in the queue, where room may be waiting for it already.
     queued: bool,
-    buffer_len: usize,
     work: Work,
-    /// Segments that no job has been given yet.
-    segments_left: usize,
     /// Plaintext bytes that the reader has not been given yet.
     remaining: u64,
 }
 
 enum Work {
     /// Nothing runs.
-    Idle(Box<Opener>),
-    /// A job opens segments and gives the opener back.
-    Running(JoinHandle<Result<Box<Opener>, ReadError>>),
+    Idle(Box<Job>),
+    /// A job opens segments on a blocking thread, and comes back.
+    Running(JoinHandle<Result<Box<Job>, ReadError>>),
     /// A job failed; told when all that it opened before is taken.
     Failed(ReadError),
     /// Over.
@@ -96,15 +96,19 @@ impl BlobStream {
         let segments_left = wanted.iter().map(segments).sum();
         let (number, held) = reads.add(pool, wanted);
         let mut stream = Self {
+            revoked: unlocked.revoked().clone(),
             reads: Arc::downgrade(&reads),
             number,
-            held,
-            pool: pool.clone(),
+            held: Weak::clone(&held),
             queue: pool.queue(),
             queued: false,
-            buffer_len: buffer_len.unwrap_or(SegmentSize::CURRENT.bytes()),
-            work: Work::Idle(Box::new(Opener::new(unlocked.share(), Arc::clone(store)))),
-            segments_left,
+            work: Work::Idle(Box::new(Job {
+                opener: Opener::new(unlocked.share(), Arc::clone(store)),
+                held,
+                pool: pool.clone(),
+                buffer_len: buffer_len.unwrap_or(SegmentSize::CURRENT.bytes()),
+                segments_left,
+            })),
             remaining,
         };
         drop(reads);
@@ -121,22 +125,26 @@ impl BlobStream {
 
     /// Ready when the next bytes wait in the cell, or never will.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
+        // A job may hold on to what the cell has dropped for another moment; this does not wait.
+        if self.revoked.is_cancelled() {
+            return Poll::Ready(Err(ReadError::Locked));
+        }
         loop {
             let held = self.held.upgrade().ok_or(Locked)?;
             if held.is_ready_or_wakes(cx.waker()) {
                 return Poll::Ready(Ok(()));
             }
             match mem::replace(&mut self.work, Work::Done) {
-                Work::Idle(opener) => {
-                    let Poll::Ready(room) = self.poll_room(cx) else {
-                        self.work = Work::Idle(opener);
+                Work::Idle(job) => {
+                    let Poll::Ready(room) = self.poll_room(&job, cx) else {
+                        self.work = Work::Idle(job);
                         return Poll::Pending;
                     };
-                    self.start(opener, room);
+                    self.start(job, room);
                 }
-                Work::Running(job) => {
-                    self.work = Work::Running(job);
-                    ready!(self.poll_job(cx));
+                Work::Running(running) => {
+                    self.work = Work::Running(running);
+                    ready!(self.poll_running(cx));
                 }
                 Work::Failed(error) => return Poll::Ready(Err(error)),
                 Work::Done => return Poll::Ready(Err(ReadError::Interrupted)),
@@ -146,23 +154,23 @@ impl BlobStream {
 
     /// Room for the next job; who has to wait for it waits for one buffer only, so that under
     /// pressure each stream gets on with as little as it can.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Room> {
+    fn poll_room(&mut self, job: &Job, cx: &mut Context<'_>) -> Poll<Room> {
         if !self.queued
-            && let Some(room) = self.pool.try_room(self.batch(), self.buffer_len)
+            && let Some(room) = job.try_room()
         {
             return Poll::Ready(room);
         }
         self.queued = true;
-        let permit = ready!(self.queue.poll_acquire_many(cx, pool::bytes(1, self.buffer_len)));
+        let permit = ready!(self.queue.poll_acquire_many(cx, pool::bytes(1, job.buffer_len)));
         self.queued = false;
-        Poll::Ready(self.pool.grant(permit.expect("the budget is never closed"), self.buffer_len))
+        Poll::Ready(job.pool.grant(permit.expect("the budget is never closed"), job.buffer_len))
     }
 
     /// Waits for the job that is running.
-    fn poll_job(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Work::Running(job) = &mut self.work {
-            self.work = match ready!(Pin::new(job).poll(cx)) {
-                Ok(Ok(opener)) => Work::Idle(opener),
+    fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Work::Running(running) = &mut self.work {
+            self.work = match ready!(Pin::new(running).poll(cx)) {
+                Ok(Ok(job)) => Work::Idle(job),
                 Ok(Err(error)) => Work::Failed(error),
                 Err(_panicked_or_shut_down) => Work::Failed(ReadError::Interrupted),
             };
@@ -170,30 +178,19 @@ impl BlobStream {
         Poll::Ready(())
     }
 
-    /// How many segments the next job opens.
-    fn batch(&self) -> usize {
-        (BATCH_BYTES / self.buffer_len).max(1).min(self.segments_left)
-    }
-
-    fn start(&mut self, opener: Box<Opener>, room: Room) {
-        self.segments_left -= room.count();
-        let held = Weak::clone(&self.held);
-        self.work =
-            Work::Running(tokio::task::spawn_blocking(move || open_segments(opener, held, room)));
+    fn start(&mut self, job: Box<Job>, room: Room) {
+        self.work = Work::Running(tokio::task::spawn_blocking(move || job.run(room)));
     }
 
     /// Starts the next job while the reader is busy with what it has, if the budget allows.
     fn look_ahead(&mut self, cx: &mut Context<'_>) {
-        if matches!(&self.work, Work::Running(job) if job.is_finished()) {
-            let _finished = self.poll_job(cx);
-        }
-        if self.segments_left == 0 {
-            return;
+        if matches!(&self.work, Work::Running(running) if running.is_finished()) {
+            let _finished = self.poll_running(cx);
         }
         match mem::replace(&mut self.work, Work::Done) {
-            Work::Idle(opener) => match self.pool.try_room(self.batch(), self.buffer_len) {
-                Some(room) => self.start(opener, room),
-                None => self.work = Work::Idle(opener),
+            Work::Idle(job) => match job.try_room() {
+                Some(room) => self.start(job, room),
+                None => self.work = Work::Idle(job),
             },
             other => self.work = other,
         }
@@ -217,14 +214,16 @@ impl Stream for BlobStream {
         match next {
             Ok((bytes, waiting)) => {
                 self.remaining -= bytes.len() as u64;
-                if waiting <= 1 {
+                if waiting < ENOUGH_WAITING {
                     self.look_ahead(cx);
                 }
                 Poll::Ready(Some(Ok(bytes)))
             }
             Err(error) => {
                 self.remaining = 0;
-                self.queue = self.pool.queue();
+                self.work = Work::Done;
+                // Leaves the queue, and gives back what may have been waiting there.
+                self.queue = PollSemaphore::new(self.queue.clone_inner());
                 Poll::Ready(Some(Err(error)))
             }
         }
@@ -233,8 +232,8 @@ impl Stream for BlobStream {
 
 impl Drop for BlobStream {
     fn drop(&mut self) {
-        if let Work::Running(job) = &self.work {
-            job.abort();
+        if let Work::Running(running) = &self.work {
+            running.abort();
         }
         if let Some(reads) = self.reads.upgrade() {
             reads.remove(self.number);
@@ -248,24 +247,54 @@ impl fmt::Debug for BlobStream {
     }
 }
 
-/// One job: opens as many segments as there is room for and leaves them in the cell.
-fn open_segments(
-    mut opener: Box<Opener>,
+/// What opens segments ahead of the reader; it wanders between the stream and a blocking thread.
+struct Job {
+    opener: Opener,
     held: Weak<Held>,
-    mut room: Room,
-) -> Result<Box<Opener>, ReadError> {
-    let revoked = opener.unlocked().revoked().clone();
-    while let Some(buffer) = room.buffer(&revoked) {
-        // Upgraded anew for each step, so that a lock or the end of the stream is noticed and the
-        // cell's content is not kept alive in between.
-        if opener.needs_part() {
-            let wanted = held.upgrade().ok_or(Locked)?.next_part();
-            opener.take_up(&wanted.expect("jobs are given as many segments as there are"))?;
-        }
-        let bytes = opener.next_segment(buffer)?;
-        held.upgrade().ok_or(Locked)?.push(bytes);
+    pool: BufferPool,
+    buffer_len: usize,
+    /// Segments that are not opened yet.
+    segments_left: usize,
+}
+
+impl Job {
+    /// Room for the next batch, if there is one to come and the budget allows it now.
+    fn try_room(&self) -> Option<Room> {
+        let batch = (BATCH_BYTES / self.buffer_len).max(1).min(self.segments_left);
+        if batch == 0 { None } else { self.pool.try_room(batch, self.buffer_len) }
     }
-    Ok(opener)
+
+    /// Opens as many segments as there is room for, and more while the reader keeps up.
+    fn run(mut self: Box<Self>, mut room: Room) -> Result<Box<Self>, ReadError> {
+        let revoked = self.opener.unlocked().revoked().clone();
+        loop {
+            let mut waiting = 0;
+            while let Some(buffer) = room.buffer(&revoked) {
+                waiting = self.open_segment(buffer)?;
+            }
+            if waiting >= ENOUGH_WAITING {
+                return Ok(self);
+            }
+            match self.try_room() {
+                Some(more) => room = more,
+                None => return Ok(self),
+            }
+        }
+    }
+
+    /// Opens one segment, leaves it in the cell and tells how many wait there.
+    ///
+    /// The way to the cell is found anew for each step, so that a lock or the end of the stream is
+    /// noticed and what the cell drops is not kept alive.
+    fn open_segment(&mut self, buffer: Buffer) -> Result<usize, ReadError> {
+        if self.opener.needs_part() {
+            let wanted = self.held.upgrade().ok_or(Locked)?.next_part();
+            self.opener.take_up(&wanted.expect("there are as many parts as were counted"))?;
+        }
+        let bytes = self.opener.next_segment(buffer)?;
+        self.segments_left -= 1;
+        Ok(self.held.upgrade().ok_or(Locked)?.push(bytes))
+    }
 }
 
 fn segments(wanted: &Wanted) -> usize {
@@ -347,15 +376,17 @@ impl Held {
         Some((bytes, state.ready.len()))
     }
 
-    fn push(&self, bytes: Bytes) {
-        let waker = {
+    /// Adds opened bytes and tells how many pieces wait now.
+    fn push(&self, bytes: Bytes) -> usize {
+        let (waiting, waker) = {
             let mut state = hold(&self.0);
             state.ready.push_back(bytes);
-            state.waker.take()
+            (state.ready.len(), state.waker.take())
         };
         if let Some(waker) = waker {
             waker.wake();
         }
+        waiting
     }
 
     fn next_part(&self) -> Option<Wanted> {
