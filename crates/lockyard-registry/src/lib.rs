@@ -8,6 +8,7 @@
 mod access;
 mod blob;
 mod catalog;
+mod collect;
 mod error;
 mod fields;
 mod intake;
@@ -29,6 +30,7 @@ pub mod owner;
 
 pub use access::{Action, Caller, decide};
 pub use blob::{BlobContent, BlobStat};
+pub use collect::{CollectMode, CollectReport};
 pub use error::RegistryError;
 pub use intake::{Body, BodyError};
 pub use keys::KeySource;

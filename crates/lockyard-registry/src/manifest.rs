@@ -8,6 +8,7 @@ use lockyard_oci::{
     Algorithm, ChildKind, Digest, Manifest, MediaType, Reference, RepositoryName, Tag,
 };
 use lockyard_store::{Txn, edge, link, manifest, tag};
+use zeroize::Zeroizing;
 
 use crate::{
     Action, Registry, RegistryError,
@@ -139,8 +140,7 @@ impl Registry {
             let repository = repository(txn, rows, &name)?.ok_or(RegistryError::ManifestUnknown)?;
             let (row, sealed) = find_with_content(txn, rows, repository.repository_id, &wanted)?;
             let record = expect(open_row(rows, &row)?, &wanted)?;
-            let sealed = Sealed { epoch: row.epoch, bytes: &sealed };
-            let mut content = rows.open_content(&place(&row), sealed)?;
+            let mut content = open_content(rows, &row, &sealed)?;
             if content.len() as u64 != record.length {
                 return Err(RegistryError::Damaged("a manifest's content"));
             }
@@ -297,9 +297,8 @@ impl Push {
     }
 
     fn is_sound(&self, rows: &Rows, row: &manifest::ManifestRow, content: &[u8]) -> bool {
-        let sealed = Sealed { epoch: row.epoch, bytes: content };
         open_row(rows, row).is_ok_and(|record| record == self.record())
-            && rows.open_content(&place(row), sealed).is_ok_and(|opened| **opened == *self.bytes)
+            && open_content(rows, row, content).is_ok_and(|opened| **opened == *self.bytes)
     }
 
     fn record(&self) -> ManifestRecord {
@@ -319,6 +318,15 @@ pub(crate) fn open_row(
     row: &manifest::ManifestRow,
 ) -> Result<ManifestRecord, RegistryError> {
     rows.open_manifest(&place(row), Sealed { epoch: row.epoch, bytes: &row.sealed })
+}
+
+/// Opens a manifest's bytes.
+pub(crate) fn open_content(
+    rows: &Rows,
+    row: &manifest::ManifestRow,
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, RegistryError> {
+    rows.open_content(&place(row), Sealed { epoch: row.epoch, bytes: sealed })
 }
 
 fn place(row: &manifest::ManifestRow) -> ManifestPlace {

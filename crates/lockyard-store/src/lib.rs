@@ -24,8 +24,8 @@ mod word;
 
 pub use error::{Cause, OpenError, Place, StoreError};
 pub use rooms::{
-    SealNo, blob, edge, epoch, index_key, instance, link, manifest, part, registry, repository,
-    tag, upload, wrap,
+    SealNo, blob, collection, edge, epoch, index_key, instance, link, manifest, part, registry,
+    repository, tag, upload, wrap,
 };
 pub use schema::VERSION as SCHEMA_VERSION;
 pub use store::{CommitGuard, Engine, Store};

@@ -2,6 +2,8 @@
 //!
 //! Links are locked in the order of their ids.
 
+use std::collections::HashSet;
+
 use lockyard_base::{BlindIndex, BlobId, Epoch, LinkId, RegistryId, RepositoryId, Timestamp};
 
 use super::SealNo;
@@ -146,11 +148,9 @@ pub fn touch_required(
         format!("UPDATE blob_link SET touched_at = $1 WHERE link_id IN ({})", txn.dialect().ids(2));
     let now = txn.now();
     txn.execute(&sql, &[now.into(), links.as_slice().into()])?;
-    let mut missing: Vec<BlindIndex> = digests
-        .iter()
-        .filter(|digest| !found.iter().any(|(_, there)| there == *digest))
-        .copied()
-        .collect();
+    let there: HashSet<BlindIndex> = found.into_iter().map(|(_, digest)| digest).collect();
+    let mut missing: Vec<BlindIndex> =
+        digests.iter().filter(|digest| !there.contains(*digest)).copied().collect();
     missing.sort_unstable();
     missing.dedup();
     Ok(missing)

@@ -1,6 +1,7 @@
 //! The rooms: one file per kind of row, each with its row structs and the functions on them.
 
 pub mod blob;
+pub mod collection;
 pub mod edge;
 pub mod epoch;
 pub mod index_key;
