@@ -1,1 +1,29 @@
-//! (being built)
+//! The HTTP faces of the house: the registry's, the operator's, and the CONNECT proxy.
+//!
+//! This crate knows HTTP and nothing else: it reads requests into parsed words, makes one call into
+//! a room, and renders what comes back. It holds no keys, writes no SQL and decides no access; each
+//! of those is somewhere that can be tested without a socket.
+
+mod connect;
+mod connection;
+mod faces;
+mod failure;
+mod host;
+pub mod limit;
+mod linger;
+mod login;
+mod metrics;
+mod oci;
+mod ops;
+mod serve;
+mod trace;
+
+pub use connect::{Proxy, serve_proxy};
+pub use connection::Connection;
+pub use faces::Faces;
+pub use host::Names;
+pub use login::Credentials;
+pub use metrics::Metrics;
+pub use ops::Ops;
+pub use serve::{Served, bind_loopback, serve};
+pub use trace::CORRELATION_HEADER;

@@ -1,0 +1,226 @@
+//! The doors of the house: which listener a request came in by, and whom it is for.
+//!
+//! Two listeners lead here. The HTTPS one serves every registry by its host name and wants a
+//! login. The plain one is for this machine only: it serves the default registry, and because a
+//! browser on this machine can be made to call it by any web page, it goes by the exact host and
+//! refuses whatever bears a browser's marks.
+
+use std::{fmt, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    response::Response,
+};
+use http::{HeaderMap, StatusCode, Version, header, request::Parts};
+use lockyard_base::{Clock, Entropy};
+use lockyard_oci::{ErrorCode, RegistryName};
+use lockyard_registry::{Caller, Registries};
+
+use crate::{
+    Connection, Credentials, Metrics, Names,
+    failure::OciFailure,
+    host::{Authority, OwnHost},
+    limit::{HEADER_BYTES_MAX, URL_BYTES_MAX},
+    linger::Loan,
+    login::{Basic, BasicError},
+    oci,
+    trace::Watch,
+};
+
+/// What the HTTP faces stand on.
+#[derive(Clone, Debug)]
+pub struct Faces {
+    /// The registries of this instance.
+    pub registries: Arc<Registries>,
+    /// Knows the owner's credentials.
+    pub credentials: Arc<dyn Credentials>,
+    /// Our own host names.
+    pub names: Names,
+    /// The registry that `localhost` stands for.
+    pub default_registry: RegistryName,
+    /// Whether the plain listener wants a login too.
+    pub http_login: bool,
+    /// Measures requests.
+    pub clock: Arc<dyn Clock>,
+    /// Draws correlation ids.
+    pub entropy: Arc<dyn Entropy>,
+    /// Counts requests.
+    pub metrics: Metrics,
+}
+
+impl Faces {
+    /// The face of the HTTPS listener.
+    pub fn https(&self) -> Router {
+        self.door(Listener::Https)
+    }
+
+    /// The face of the plain listener, which is bound to `port` on loopback addresses.
+    pub fn http(&self, port: u16) -> Router {
+        self.door(Listener::Http { port })
+    }
+
+    fn door(&self, listener: Listener) -> Router {
+        let door = Arc::new(Door { faces: self.clone(), listener });
+        Router::new().fallback(enter).with_state(door)
+    }
+}
+
+/// Which listener a request came in by.
+#[derive(Clone, Copy, Debug)]
+enum Listener {
+    Https,
+    Http { port: u16 },
+}
+
+/// One listener's way in.
+pub(crate) struct Door {
+    pub(crate) faces: Faces,
+    listener: Listener,
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Door({:?})", self.listener)
+    }
+}
+
+/// The registry that a request is for, and the host that its client wrote.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) registry: RegistryName,
+    /// The host with its port, safe to quote.
+    pub(crate) realm: String,
+}
+
+/// Where every request enters and every answer leaves.
+async fn enter(State(door): State<Arc<Door>>, request: Request) -> Response {
+    let Faces { clock, entropy, metrics, .. } = &door.faces;
+    let (request, loan) = Loan::of(request);
+    let watch = Watch::start(clock, &**entropy, metrics, request.method(), loan.received());
+    let response = oci::answer(&door, request, watch.correlation()).await;
+    loan.settle(response.status()).await;
+    watch.finish(response)
+}
+
+impl Door {
+    /// Finds out whom the request is for, and refuses what nobody here should answer.
+    pub(crate) fn admit(&self, parts: &Parts) -> Result<Site, OciFailure> {
+        check_size(parts)?;
+        let authority = authority(parts)?;
+        let registry = match self.listener {
+            Listener::Https => self.registry_of(&authority)?,
+            Listener::Http { port } => {
+                check_loopback(&authority, port)?;
+                refuse_browsers(&parts.headers)?;
+                self.faces.default_registry.clone()
+            }
+        };
+        let realm = authority.to_string();
+        // Under HTTP/1 one request follows another, so that a reverse proxy may use one connection
+        // for several hosts; under HTTP/2 a cut would hit another registry's requests.
+        let connection = parts.extensions.get::<Connection>();
+        if parts.version == Version::HTTP_2 && connection.is_some_and(|c| !c.serves(&realm)) {
+            return Err(misdirected(
+                "a connection serves one host, open another one for this host",
+            ));
+        }
+        Ok(Site { registry, realm })
+    }
+
+    fn registry_of(&self, authority: &Authority) -> Result<RegistryName, OciFailure> {
+        if authority.is_loopback() {
+            return Ok(self.faces.default_registry.clone());
+        }
+        match self.faces.names.own(authority.host()) {
+            Some(OwnHost::Registry(label)) => label.parse().map_err(|_| no_registry()),
+            Some(OwnHost::Vault(_) | OwnHost::Fixed(_)) | None => {
+                let domain = self.faces.names.domain();
+                Err(misdirected(&format!("registries are at `<registry>.cr.{domain}`")))
+            }
+        }
+    }
+
+    /// Finds out who is asking; those who say it wrongly are refused like those who do not.
+    pub(crate) fn caller(&self, headers: &HeaderMap, site: &Site) -> Result<Caller, OciFailure> {
+        if matches!(self.listener, Listener::Http { .. }) && !self.faces.http_login {
+            return Ok(Caller::Loopback);
+        }
+        let refused = |message: String| OciFailure::login_needed(&site.realm, message);
+        match Basic::from_headers(headers) {
+            Ok(basic) if basic.is_accepted_by(&*self.faces.credentials) => Ok(Caller::Owner),
+            Ok(_) => {
+                tracing::warn!("a login was refused: wrong client id or secret");
+                Err(refused("the client id or the secret is wrong".to_owned()))
+            }
+            Err(error @ (BasicError::Missing | BasicError::Malformed)) => {
+                Err(refused(format!("{error}, log in with a client id and its secret")))
+            }
+        }
+    }
+}
+
+/// The host that the client wrote: in the target, as HTTP/2 does, or in the header.
+fn authority(parts: &Parts) -> Result<Authority, OciFailure> {
+    let bad = |message: &str| OciFailure::bad(ErrorCode::Unsupported, message);
+    let text = match parts.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => parts
+            .headers
+            .get(header::HOST)
+            .ok_or_else(|| bad("the request has no `Host` header"))?
+            .to_str()
+            .map_err(|_| bad("the request's `Host` header is not text"))?,
+    };
+    Authority::parse(text).map_err(|error| bad(&error.to_string()))
+}
+
+fn check_size(parts: &Parts) -> Result<(), OciFailure> {
+    let url = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if url > URL_BYTES_MAX {
+        let message = format!("an address has at most {URL_BYTES_MAX} bytes");
+        return Err(OciFailure::new(StatusCode::URI_TOO_LONG, ErrorCode::SizeInvalid, message));
+    }
+    let headers: usize =
+        parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers > HEADER_BYTES_MAX {
+        let message = format!("a request's headers have at most {HEADER_BYTES_MAX} bytes");
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Err(OciFailure::new(status, ErrorCode::SizeInvalid, message));
+    }
+    Ok(())
+}
+
+/// Refuses every host but the machine's own names for itself.
+fn check_loopback(authority: &Authority, port: u16) -> Result<(), OciFailure> {
+    // A host without a port means the usual one.
+    if authority.is_loopback() && authority.port().unwrap_or(80) == port {
+        return Ok(());
+    }
+    let message = format!(
+        "this address is for this machine only, as `localhost:{port}`, `127.0.0.1:{port}` or \
+         `[::1]:{port}`"
+    );
+    Err(misdirected(&message))
+}
+
+/// Refuses requests that a web page made a browser send.
+fn refuse_browsers(headers: &HeaderMap) -> Result<(), OciFailure> {
+    let browser = headers.contains_key(header::ORIGIN)
+        || headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"));
+    if browser {
+        let message = "this address is for registry clients, not for browsers";
+        return Err(OciFailure::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message));
+    }
+    Ok(())
+}
+
+fn misdirected(message: &str) -> OciFailure {
+    OciFailure::new(StatusCode::MISDIRECTED_REQUEST, ErrorCode::Unsupported, message)
+}
+
+/// There is no registry of the name that the host says.
+pub(crate) fn no_registry() -> OciFailure {
+    let message = "there is no registry of this name here";
+    OciFailure::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, message)
+}

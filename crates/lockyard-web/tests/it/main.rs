@@ -1,0 +1,14 @@
+//! The HTTP faces as their clients see them, over real registries in a directory of their own.
+
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod blob;
+mod doors;
+mod list;
+mod locked;
+mod manifest;
+mod ops;
+mod socket;
+mod support;
+mod unauthorized;
+mod upload;
