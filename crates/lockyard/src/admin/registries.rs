@@ -1,0 +1,91 @@
+//! Operator commands on registries.
+
+use std::sync::Arc;
+
+use lockyard_keyring::VersionedKeyId;
+use lockyard_oci::RegistryName;
+use lockyard_registry::RegistrySummary;
+use lockyard_vault::KeyTarget;
+
+use super::RegistryRequest;
+use crate::{
+    export,
+    failure::{Failure, OrFail as _, Outcome},
+    instance::{Instance, blocking, key_in_words as key, standing_in_words as standing},
+};
+
+/// Performs a command; answers in lines for the operator.
+pub(crate) async fn perform(instance: &Instance, request: RegistryRequest) -> Outcome<Vec<String>> {
+    match request {
+        RegistryRequest::Create { name, key } => {
+            let name: RegistryName = name.parse().or_fail()?;
+            let key = match key {
+                Some(key) => Some(newest(instance, key.parse().or_fail()?).await?),
+                None => None,
+            };
+            instance.create_registry(&name, key).await?;
+            show(instance, &name).await
+        }
+        RegistryRequest::List => {
+            let found = instance.registries.list().await.or_fail()?;
+            Ok(found.iter().map(|summary| line(instance, summary)).collect())
+        }
+        RegistryRequest::Show { name } => show(instance, &name.parse().or_fail()?).await,
+        RegistryRequest::ExportPart { registry, repository, digest, out } => {
+            let blob = export::Blob {
+                registry: registry.parse().or_fail()?,
+                repository: repository.parse().or_fail()?,
+                digest: digest.parse().or_fail()?,
+            };
+            export::run(instance, &blob, &out).await
+        }
+    }
+}
+
+/// How every registry with a customer key stands.
+pub(super) async fn standings(instance: &Instance) -> Outcome<Vec<String>> {
+    let found = instance.registries.list().await.or_fail()?;
+    let customers = found.iter().filter(|summary| summary.customer_key.is_some());
+    Ok(customers.map(|summary| line(instance, summary)).collect())
+}
+
+async fn show(instance: &Instance, name: &RegistryName) -> Outcome<Vec<String>> {
+    let found = instance.registries.list().await.or_fail()?;
+    let summary = found
+        .into_iter()
+        .find(|summary| summary.name == *name)
+        .ok_or_else(|| Failure::text(format!("there is no registry `{name}`")))?;
+    let mut lines = vec![
+        format!("name:          {}", summary.name),
+        format!("id:            {}", summary.id),
+        format!("customer key:  {}", key(&summary)),
+        format!("standing:      {}", standing(instance, &summary)),
+    ];
+    if let Some(since) = instance.keyring.confirmed_since(summary.id)
+        && summary.customer_key.is_some()
+    {
+        lines.push(format!("confirmed:     {} s ago", since.as_secs()));
+    }
+    Ok(lines)
+}
+
+fn line(instance: &Instance, summary: &RegistrySummary) -> String {
+    let name = &summary.name;
+    format!("registry `{name}`, customer key {}: {}", key(summary), standing(instance, summary))
+}
+
+/// The version that a new registry wraps with: the one named, or the newest enabled one.
+async fn newest(instance: &Instance, target: KeyTarget) -> Outcome<VersionedKeyId> {
+    let key = match target {
+        KeyTarget::Version(version) => return Ok(version),
+        KeyTarget::Key(key) => key,
+    };
+    let (vault, wanted) = (Arc::clone(&instance.vault), key.clone());
+    let versions = blocking(move || vault.versions(&wanted)).await?;
+    versions.into_iter().find(|version| version.enabled).map(|version| version.id).ok_or_else(
+        || {
+            Failure::text(format!("no version of key `{key}` is enabled"))
+                .advise(format!("enable one with `lockyard vault key enable {key}`"))
+        },
+    )
+}

@@ -1,0 +1,121 @@
+//! The command line: what can be asked for, and who does it.
+
+mod debug;
+mod key;
+mod offline;
+mod registry;
+mod slot;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{DataConfig, DataFlags, Environment, LogFormat, LogLevel, ServeConfig, ServeFlags},
+    failure::{Failure, Outcome},
+    hygiene,
+    instance::Protection,
+    say::say,
+    serve, telemetry,
+};
+
+/// A container registry whose content is sealed under a key that its customer holds.
+#[derive(Debug, Parser)]
+#[command(name = "lockyard", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the registry
+    Serve(ServeFlags),
+    /// Run the registry with a customer key in the embedded vault, and show how to try it
+    Quickstart(ServeFlags),
+    /// The embedded key vault
+    Vault(Room<VaultCommand>),
+    /// The registries of this instance
+    Registry(Room<registry::RegistryCommand>),
+    /// The instance's own key
+    Admin(Room<AdminCommand>),
+    /// Tools for looking into sealed data
+    Debug(Room<debug::DebugCommand>),
+}
+
+/// A family of commands.
+#[derive(Args, Debug)]
+struct Room<C: Subcommand> {
+    #[command(subcommand)]
+    command: C,
+}
+
+#[derive(Debug, Subcommand)]
+enum VaultCommand {
+    /// Customer keys
+    Key(Room<key::KeyCommand>),
+}
+
+#[derive(Debug, Subcommand)]
+enum AdminCommand {
+    /// Ways to open the service key: key file, passphrase, recovery code
+    Slot(Room<slot::SlotCommand>),
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(cli: Cli) -> Outcome {
+    let env = Environment::read();
+    match cli.command {
+        Command::Serve(flags) => serve(flags, &env, Protection::ServiceManaged),
+        Command::Quickstart(flags) => serve(flags, &env, Protection::CustomerKey),
+        Command::Vault(room) => {
+            let VaultCommand::Key(room) = room.command;
+            key::run(room.command, &env)
+        }
+        Command::Registry(room) => registry::run(room.command, &env),
+        Command::Admin(room) => {
+            let AdminCommand::Slot(room) = room.command;
+            slot::run(room.command, &env)
+        }
+        Command::Debug(room) => debug::run(room.command, &env),
+    }
+}
+
+fn serve(flags: ServeFlags, env: &Environment, protection: Protection) -> Outcome {
+    let config = ServeConfig::resolve(flags, env).map_err(|error| Failure::usage(&error))?;
+    telemetry::start(config.log_format, config.log_level);
+    hygiene::harden();
+    serve::run(&config, protection)
+}
+
+/// Where a command finds its data; hardens the process on the way, since keys come next.
+fn data(flags: DataFlags, env: &Environment) -> Outcome<DataConfig> {
+    let data = DataConfig::resolve(flags, env).map_err(|error| Failure::usage(&error))?;
+    telemetry::start(LogFormat::Human, LogLevel::Warn);
+    hygiene::harden();
+    Ok(data)
+}
+
+fn print(lines: Vec<String>) {
+    for line in lines {
+        say(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_address_that_others_can_reach_is_refused_for_the_plain_listener() {
+        let parsed = Cli::try_parse_from(["lockyard", "serve", "--http", "0.0.0.0:5000"]);
+        let error = parsed.expect_err("not loopback");
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("not a loopback address"), "{error}");
+    }
+}

@@ -1,0 +1,52 @@
+//! Commands that a running server performs if there is one, and the command itself otherwise.
+
+use std::sync::Arc;
+
+use crate::{
+    admin::{self, KeyRequest, RegistryRequest, Request},
+    config::DataConfig,
+    data_dir::{DataDir, DataDirError},
+    failure::{OrFail as _, Outcome},
+    instance::{self, Instance},
+    machine::Machine,
+};
+
+/// Performs a request about keys. Without a server it needs the vault's key only.
+pub(super) fn on_keys(data: &DataConfig, request: KeyRequest) -> Outcome<Vec<String>> {
+    match taken(data)? {
+        None => admin::ask(&data.data_dir, Request::Key(request)),
+        Some(_lock) => {
+            let vault = Arc::new(instance::open_vault(data, &Machine::real(), false)?);
+            runtime()?.block_on(admin::perform_on_vault(&vault, request))
+        }
+    }
+}
+
+/// Performs a request about registries. Without a server it needs the service key and the vault.
+pub(super) fn on_registries(data: &DataConfig, request: RegistryRequest) -> Outcome<Vec<String>> {
+    match taken(data)? {
+        None => admin::ask(&data.data_dir, Request::Registry(request)),
+        Some(dir) => {
+            let instance = Instance::open(dir, data, Machine::real())?;
+            let outcome = runtime()?.block_on(async {
+                instance.registries.admit_all().await.or_fail()?;
+                admin::perform_on_registries(&instance, request).await
+            });
+            instance.close();
+            outcome
+        }
+    }
+}
+
+/// Takes the data directory; `None` if a server has it.
+fn taken(data: &DataConfig) -> Outcome<Option<DataDir>> {
+    match DataDir::existing(&data.data_dir) {
+        Ok(dir) => Ok(Some(dir)),
+        Err(DataDirError::InUse { .. }) => Ok(None),
+        error @ Err(_) => error.map(Some).or_fail(),
+    }
+}
+
+fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().or_fail()
+}

@@ -1,0 +1,53 @@
+//! The configuration file: the same words as the flags, in TOML.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use super::{ConfigError, Domain, LogFormat, LogLevel, LoopbackAddr};
+
+/// What a configuration file may say; every word is optional, and no other is accepted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Settings {
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) vault_dir: Option<PathBuf>,
+    pub(super) vault_key: Option<PathBuf>,
+    pub(super) service_key: Option<PathBuf>,
+    pub(super) passphrase_file: Option<PathBuf>,
+    pub(super) domain: Option<Domain>,
+    pub(super) https: Option<SocketAddr>,
+    pub(super) http: Option<LoopbackAddr>,
+    pub(super) connect_proxy: Option<LoopbackAddr>,
+    pub(super) ops: Option<SocketAddr>,
+    pub(super) tls_cert: Option<PathBuf>,
+    pub(super) tls_key: Option<PathBuf>,
+    pub(super) public_port: Option<u16>,
+    pub(super) http_login: Option<bool>,
+    pub(super) log_format: Option<LogFormat>,
+    pub(super) log_level: Option<LogLevel>,
+}
+
+impl Settings {
+    /// Reads the file, or nothing if none is named.
+    pub(super) fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(path, &text)
+    }
+
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or("");
+            ConfigError::Parse {
+                path: path.to_owned(),
+                line: before.matches('\n').count() + 1,
+                reason: error.message().replace('\n', " "),
+            }
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! The flags that several commands share. Their first lines are what `--help` shows.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+
+use super::{Domain, LogFormat, LogLevel, LoopbackAddr};
+
+/// Where the data lies and what opens it.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct DataFlags {
+    /// A TOML file with the same words as the flags; flags win
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where everything is kept [default: ./lockyard-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The embedded vault's own directory [default: vault in the data directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) vault_dir: Option<PathBuf>,
+    /// The embedded vault's root key; keep it elsewhere [default: vault.key in the data directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vault_key: Option<PathBuf>,
+    /// A key file or recovery code that opens the service key; keep it elsewhere
+    /// [default: the systemd credential lockyard-service-key, or service.key in the data directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) service_key: Option<PathBuf>,
+    /// A file with the passphrase that opens the service key, `-` for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "service_key")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+/// What a server is told.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ServeFlags {
+    #[command(flatten)]
+    pub(crate) data: DataFlags,
+    /// The domain that all host names lie under [default: localhost]
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) domain: Option<Domain>,
+    /// Where HTTPS is served [default: 127.0.0.1:8443]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) https: Option<SocketAddr>,
+    /// Where the default registry is served without TLS; loopback only [default: 127.0.0.1:5000]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<LoopbackAddr>,
+    /// Where clients with HTTPS_PROXY find our host names without DNS; loopback only [default: off]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) connect_proxy: Option<LoopbackAddr>,
+    /// Where health and metrics are served [default: 127.0.0.1:9464]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) ops: Option<SocketAddr>,
+    /// Your certificate and its intermediates, PEM [default: one from a local CA]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Your certificate's private key, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// The port that published URLs carry [default: the HTTPS port]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) public_port: Option<u16>,
+    /// Ask for the owner's credentials on the plain listener too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) http_login: Option<bool>,
+    /// How log lines look [default: human]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// How much is logged [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log_level: Option<LogLevel>,
+}

@@ -1,0 +1,185 @@
+//! An instance: everything that Lockyard is apart from its listeners.
+//!
+//! A first start makes it in a fixed order, each step repeatable, so that a start that was cut off
+//! is finished by the next: service key file, database with its keys, vault, certificate
+//! authority, `bootstrap.json`, owner, and last the default registry. An instance with a registry
+//! is complete; what is missing then was lost, and is never made anew.
+
+mod authority;
+mod default_registry;
+mod owner;
+mod standing;
+
+use std::sync::Arc;
+
+use lockyard_blobs::{LocalParts, PartStore};
+use lockyard_keyring::{InstanceKeys, Keyring, LeasePolicy, Providers};
+use lockyard_registry::{Ground, KeySource, Limits, Records, Registries, instance};
+use lockyard_store::{Engine, Store, registry};
+use lockyard_vault::{EmbeddedProvider, Vault, VaultRootKey};
+
+pub(crate) use authority::authority;
+pub(crate) use default_registry::{Protection, blocking, blocking_outcome, default_registry};
+pub(crate) use owner::{Endpoints, OwnerLogin, bootstrap_file, owner};
+pub(crate) use standing::{key_in_words, standing_in_words};
+
+use crate::{
+    config::DataConfig,
+    data_dir::DataDir,
+    failure::{Failure, OrFail as _, Outcome},
+    machine::Machine,
+    service_secret,
+    wiring::Wiring,
+};
+
+/// The rooms of an instance, composed.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    /// Time and randomness.
+    pub(crate) machine: Machine,
+    /// Rows.
+    pub(crate) store: Store,
+    /// Sealed records outside any registry.
+    pub(crate) records: Records,
+    /// Which registries are unlocked.
+    pub(crate) keyring: Arc<Keyring>,
+    /// All registries.
+    pub(crate) registries: Arc<Registries>,
+    /// The embedded vault.
+    pub(crate) vault: Arc<Vault>,
+    /// The embedded vault as registries use it.
+    pub(crate) provider: Arc<EmbeddedProvider>,
+    /// Whether the instance was complete when it was opened.
+    pub(crate) complete: bool,
+    /// Nobody else may use the directory while this lives.
+    pub(crate) dir: DataDir,
+}
+
+/// The database with the instance's keys in memory.
+#[derive(Debug)]
+pub(crate) struct OpenedStore {
+    /// Rows.
+    pub(crate) store: Store,
+    /// The service key and what it opens.
+    pub(crate) opened: instance::Opened,
+}
+
+/// Opens the database; makes its keys if it has none and `may_found` says so.
+pub(crate) fn open_store(
+    dir: &DataDir,
+    data: &DataConfig,
+    machine: &Machine,
+    may_found: bool,
+) -> Outcome<OpenedStore> {
+    let engine = Engine::Sqlite { path: dir.database() };
+    let entropy = &*machine.entropy;
+    // Before the database, so that a secret that cannot be written leaves no database behind.
+    let founding = may_found && !dir.has_database();
+    if founding {
+        drop(service_secret::read_or_create(&data.service, entropy).or_fail()?);
+    }
+    let store = Store::open(engine, Arc::clone(&machine.clock)).or_fail()?;
+    let opened = if may_found && !instance::is_initialised(&store).or_fail()? {
+        let (kind, secret) = service_secret::read_or_create(&data.service, entropy).or_fail()?;
+        instance::initialise(&store, entropy, kind, &secret)
+    } else {
+        instance::open(&store, &service_secret::read(&data.service).or_fail()?)
+    };
+    let opened = opened.map_err(|error| wrong_key(&error))?;
+    Ok(OpenedStore { store, opened })
+}
+
+/// Opens the embedded vault; makes it if its directory is empty and `may_found` says so.
+///
+/// A vault that was there once is never replaced by an empty one: its keys would seem deleted.
+pub(crate) fn open_vault(data: &DataConfig, machine: &Machine, may_found: bool) -> Outcome<Vault> {
+    let key = if may_found {
+        VaultRootKey::read_or_create(&data.vault_key, &data.vault_dir, &*machine.entropy)
+    } else if data.vault_dir.join("vault.db").exists() {
+        VaultRootKey::read(&data.vault_key)
+    } else {
+        let directory = data.vault_dir.display();
+        return Err(Failure::text(format!("there is no vault in `{directory}`")).advise(
+            "give the vault's directory with `--vault-dir DIR`, or restore it from its backup",
+        ));
+    };
+    let (clock, entropy) = (Arc::clone(&machine.clock), Arc::clone(&machine.entropy));
+    Vault::open(&data.vault_dir, &key.or_fail()?, clock, entropy).or_fail()
+}
+
+impl Instance {
+    /// Opens the instance in `dir`, and makes what a first start has to make.
+    pub(crate) fn found_or_open(
+        dir: DataDir,
+        data: &DataConfig,
+        machine: Machine,
+    ) -> Outcome<Self> {
+        Self::compose(dir, data, machine, true)
+    }
+
+    /// Opens the instance in `dir` as it is.
+    pub(crate) fn open(dir: DataDir, data: &DataConfig, machine: Machine) -> Outcome<Self> {
+        Self::compose(dir, data, machine, false)
+    }
+
+    fn compose(
+        dir: DataDir,
+        data: &DataConfig,
+        machine: Machine,
+        may_found: bool,
+    ) -> Outcome<Self> {
+        let OpenedStore { store, opened } = open_store(&dir, data, &machine, may_found)?;
+        let parts: Arc<dyn PartStore> = Arc::new(LocalParts::open(&dir.parts()).or_fail()?);
+        // With a registry in it, an instance is complete.
+        let complete = !store.read_blocking(registry::list).or_fail()?.is_empty();
+        let vault = Arc::new(open_vault(data, &machine, may_found && !complete)?);
+        let provider = Arc::new(EmbeddedProvider::new(Arc::clone(&vault)));
+        let providers: Arc<dyn Providers> = Arc::new(Wiring::new(Arc::clone(&provider)));
+        let keys: Arc<InstanceKeys> = opened.keys;
+        let source = Arc::new(KeySource::new(store.clone(), Arc::clone(&keys)));
+        let keyring = Arc::new(Keyring::new(
+            opened.service,
+            source,
+            providers,
+            Arc::clone(&machine.clock),
+            LeasePolicy::default(),
+        ));
+        let records = Records::new(store.clone(), Arc::clone(&keys), Arc::clone(&machine.entropy));
+        let registries = Registries::new(Ground {
+            store: store.clone(),
+            parts,
+            keyring: Arc::clone(&keyring),
+            instance: keys,
+            clock: Arc::clone(&machine.clock),
+            entropy: Arc::clone(&machine.entropy),
+            limits: Limits::default(),
+        });
+        Ok(Self { machine, store, records, keyring, registries, vault, provider, complete, dir })
+    }
+
+    /// Wipes the keys and closes the database.
+    pub(crate) fn close(self) {
+        self.keyring.lock_all();
+        self.store.close();
+    }
+}
+
+fn wrong_key(error: &instance::InstanceError) -> Failure {
+    let failure = Failure::new(error);
+    match error {
+        instance::InstanceError::WrongKey => failure.advise(
+            "give the key file, recovery code or passphrase of this data directory with \
+             `--service-key FILE` or `--passphrase-file FILE`; nothing was changed",
+        ),
+        instance::InstanceError::NoKey(_) => failure.advise(
+            "a key file or recovery code goes with `--service-key FILE`, a passphrase with \
+             `--passphrase-file FILE`",
+        ),
+        instance::InstanceError::Empty => failure
+            .advise("start `lockyard serve` once, it finishes a first start that was cut off"),
+        instance::InstanceError::Damaged => failure.advise("restore the database from a backup"),
+        instance::InstanceError::Initialised
+        | instance::InstanceError::Slot(_)
+        | instance::InstanceError::Store(_) => failure,
+    }
+}

@@ -1,0 +1,273 @@
+//! `serve` and `quickstart`: from configuration to a running server and back.
+//!
+//! The order is fixed: take the data directory, bind the ports, open or make the instance, finish
+//! a first start, then answer. What can fail for a reason that a person can mend comes first, and
+//! changes nothing when it fails.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use lockyard_registry::RegistrySummary;
+use lockyard_web::{Faces, Metrics, Names, Ops, Proxy, Served};
+use rustls::{ServerConfig, sign::CertifiedKey};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    admin::AdminSocket,
+    config::{CertificateSource, ServeConfig},
+    data_dir::DataDir,
+    failure::{Failure, OrFail as _, Outcome},
+    greeting::{self, Greeting},
+    instance::{self, Endpoints, Instance, OwnerLogin, Protection},
+    jobs,
+    listeners::Listeners,
+    machine::Machine,
+    run_file::{Addresses, RunFile},
+    say::say,
+    tls,
+};
+
+/// How long the runtime may take to let go of blocked threads at the end.
+const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Runs a server until it is told to stop.
+pub(crate) fn run(config: &ServeConfig, protection: Protection) -> Outcome {
+    let dir = DataDir::prepare(&config.data.data_dir).or_fail()?;
+    let own = match &config.certificate {
+        CertificateSource::LocalAuthority => None,
+        CertificateSource::Files { certificate, key } => {
+            Some(tls::read(certificate, key).or_fail()?)
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().or_fail()?;
+    let outcome = runtime.block_on(async {
+        let listeners = Listeners::bind(config)
+            .await
+            .map_err(|error| Failure::new(&error).advise(error.cure()))?;
+        let addresses = listeners.addresses().or_fail()?;
+        let opening = (config.data.clone(), Machine::real());
+        let instance =
+            instance::blocking_outcome(move || Instance::found_or_open(dir, &opening.0, opening.1))
+                .await?;
+        let ready = Ready::new(config, instance, addresses, own, protection).await?;
+        ready.serve(config, listeners, protection).await
+    });
+    runtime.shutdown_timeout(SHUTDOWN_TIME_MAX);
+    outcome
+}
+
+/// An instance that has everything it needs to answer.
+struct Ready {
+    instance: Arc<Instance>,
+    addresses: Addresses,
+    public_port: u16,
+    certificate: Arc<ServerConfig>,
+    local_authority: bool,
+    owner: OwnerLogin,
+    default_registry: RegistrySummary,
+}
+
+impl Ready {
+    /// Finishes what a first start has to make, last of all the default registry.
+    async fn new(
+        config: &ServeConfig,
+        instance: Instance,
+        addresses: Addresses,
+        own: Option<CertifiedKey>,
+        protection: Protection,
+    ) -> Outcome<Self> {
+        let public_port = config.public_port.unwrap_or_else(|| addresses.https.port());
+        let local_authority = own.is_none();
+        let host = |name: &str| match public_port {
+            443 => format!("https://{name}.{}", config.domain),
+            port => format!("https://{name}.{}:{port}", config.domain),
+        };
+        let endpoints = Endpoints {
+            management: host("management"),
+            login: host("login"),
+            ca_file: local_authority.then(|| instance.dir.authority_certificate()),
+        };
+        let domain = config.domain.clone();
+        let (instance, owner, leaf) = instance::blocking_outcome(move || {
+            let Instance { records, dir, machine, complete, .. } = &instance;
+            let authority = instance::authority(records, dir, &domain, machine)?;
+            let leaf = match own {
+                Some(own) => own,
+                None => authority.issue(&domain, &*machine.clock, &*machine.entropy).or_fail()?,
+            };
+            let owner = instance::owner(records, dir, &endpoints, machine, *complete)?;
+            Ok((instance, owner, leaf))
+        })
+        .await?;
+        let default_registry = instance::default_registry(&instance, protection).await?;
+        Ok(Self {
+            instance: Arc::new(instance),
+            addresses,
+            public_port,
+            certificate: tls::server(leaf).or_fail()?,
+            local_authority,
+            owner,
+            default_registry,
+        })
+    }
+
+    /// Answers until a signal, then drains.
+    async fn serve(
+        self,
+        config: &ServeConfig,
+        listeners: Listeners,
+        protection: Protection,
+    ) -> Outcome {
+        let mut signals = Signals::listen()?;
+        let Self { instance, addresses, .. } = &self;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let socket = AdminSocket::bind(instance.dir.path()).map_err(|error| {
+            Failure::new(&error).context("cannot make the admin socket in the data directory")
+        })?;
+        tasks.spawn(socket.serve(Arc::clone(instance), stop.clone()));
+        jobs::start(instance, &tasks, &stop);
+        let run_file = RunFile::write(instance.dir.path(), *addresses)
+            .map_err(|error| Failure::new(&error).context("cannot write `run.json`"))?;
+        let greeting = Greeting {
+            config,
+            addresses: *addresses,
+            public_port: self.public_port,
+            local_authority: self.local_authority,
+            dir: &instance.dir,
+            default_registry: &self.default_registry,
+            standing: format!(
+                "customer key {}, {}",
+                instance::key_in_words(&self.default_registry),
+                instance::standing_in_words(instance, &self.default_registry)
+            ),
+            quickstart: protection == Protection::CustomerKey,
+        };
+        greeting::greet(&greeting);
+        let instance = Arc::clone(instance);
+        self.start_faces(config, listeners, &tasks, &stop);
+        tracing::info!("ready");
+
+        signals.wait().await;
+        drain(&instance, &tasks, &stop, &mut signals).await;
+        if let Err(error) = run_file.remove() {
+            tracing::warn!(%error, "run.json could not be removed");
+        }
+        close(instance).await
+    }
+
+    fn start_faces(
+        self,
+        config: &ServeConfig,
+        listeners: Listeners,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
+        let Self { instance, addresses, public_port, certificate, owner, default_registry, .. } =
+            self;
+        let names = Names::new(config.domain.as_str(), public_port);
+        let metrics = Metrics::new();
+        let faces = Faces {
+            registries: Arc::clone(&instance.registries),
+            credentials: Arc::new(owner),
+            names: names.clone(),
+            default_registry: default_registry.name,
+            http_login: config.http_login,
+            clock: Arc::clone(&instance.machine.clock),
+            entropy: Arc::clone(&instance.machine.entropy),
+            metrics: metrics.clone(),
+        };
+        let ops = Ops {
+            registries: Arc::clone(&instance.registries),
+            keyring: Arc::clone(&instance.keyring),
+            metrics: metrics.clone(),
+            stop: stop.clone(),
+        };
+        let plain =
+            |listener, router| Served { listener, tls: None, router, metrics: metrics.clone() };
+        let https = Served {
+            tls: Some(TlsAcceptor::from(certificate)),
+            ..plain(listeners.https, faces.https())
+        };
+        tasks.spawn(lockyard_web::serve(https, stop.clone()));
+        let http = plain(listeners.http, faces.http(addresses.http.port()));
+        tasks.spawn(lockyard_web::serve(http, stop.clone()));
+        tasks.spawn(lockyard_web::serve(plain(listeners.ops, ops.router()), stop.clone()));
+        if let Some(listener) = listeners.connect_proxy {
+            let proxy = Proxy { listener, target: reachable(addresses.https), names };
+            tasks.spawn(lockyard_web::serve_proxy(proxy, stop.clone()));
+        }
+    }
+}
+
+/// Where this machine reaches a listener: one that listens everywhere is reached on loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut address = address;
+    if address.ip().is_unspecified() {
+        let loopback = match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        };
+        address.set_ip(loopback);
+    }
+    address
+}
+
+/// Lets open work end; a second signal ends it at once.
+async fn drain(
+    instance: &Instance,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+    signals: &mut Signals,
+) {
+    stop.cancel();
+    tasks.close();
+    say(format_args!(
+        "stopping: waiting up to {} s for open requests; a second signal ends them at once",
+        lockyard_web::limit::SHUTDOWN_TIME_MAX.as_secs()
+    ));
+    let draining = async {
+        tasks.wait().await;
+        let uploads = instance.registries.draining();
+        if uploads > 0 {
+            say(format_args!("stopping: finishing {uploads} cut uploads"));
+        }
+        instance.registries.drain().await;
+    };
+    tokio::select! {
+        () = draining => {}
+        () = signals.wait() => say("stopping now; unfinished uploads can be resumed"),
+    }
+}
+
+/// Wipes the keys and closes the database.
+async fn close(instance: Arc<Instance>) -> Outcome {
+    instance.keyring.lock_all();
+    let store = instance.store.clone();
+    tokio::task::spawn_blocking(move || store.close()).await.or_fail()?;
+    drop(instance);
+    say("stopped");
+    Ok(())
+}
+
+/// The signals that ask for an end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Outcome<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).or_fail()?,
+            interrupt: signal(SignalKind::interrupt()).or_fail()?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
