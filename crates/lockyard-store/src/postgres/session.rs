@@ -40,7 +40,10 @@ impl Settings {
     pub(super) fn parse(url: &str) -> Result<Self, OpenError> {
         let mut config: Config =
             url.parse().map_err(|error: postgres::Error| OpenError::Url(Arc::new(error)))?;
-        config.application_name("lockyard").keepalives_idle(Duration::from_secs(60));
+        config.keepalives_idle(Duration::from_secs(60));
+        if config.get_application_name().is_none() {
+            config.application_name("lockyard");
+        }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_PATIENCE);
         }
