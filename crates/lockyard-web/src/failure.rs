@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use lockyard_base::chain;
 use lockyard_keyring::{LockReason, LockedRegistry};
 use lockyard_oci::{ErrorBody, ErrorCode, ManifestError, RegistryName, RepositoryName};
-use lockyard_registry::RegistryError;
+use lockyard_registry::{RegistryError, UploadTicket};
 use serde_json::{Value, json};
 
 use crate::{limit::RETRY_AFTER_SECONDS, oci::upload, trace::Correlation};
@@ -149,14 +149,7 @@ impl OciFailure {
                     .with(header::CONTENT_RANGE, &range.content_range())
             }
             RegistryError::UploadRange { ticket, offset } => {
-                let message = format!("{text}, go on at byte {offset} of the session's `Location`");
-                let refused =
-                    Self::new(StatusCode::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid, message)
-                        .with(header::RANGE, &upload::range(offset));
-                match subject.repository {
-                    Some(name) => refused.with(header::LOCATION, &upload::location(name, &ticket)),
-                    None => refused,
-                }
+                Self::upload_range(&text, &ticket, offset, subject)
             }
             RegistryError::LengthMismatch => Self::bad(Code::SizeInvalid, text),
             RegistryError::BlobTooLarge { .. } => too_large(text),
@@ -172,35 +165,46 @@ impl OciFailure {
             RegistryError::TooManyTags { .. } => Self::bad(Code::ManifestInvalid, text),
             RegistryError::BodyCut => Self::bad(Code::BlobUploadInvalid, text),
             RegistryError::PageMarker => Self::bad(Code::Unsupported, text),
-            // 507 and not 503: retrying within seconds, as clients do on 503, mends no full disk.
-            RegistryError::Full => Self::fault(
-                StatusCode::INSUFFICIENT_STORAGE,
-                "the registry's storage is full, nothing was changed; \
-                 its operator must make room, then push again",
-                text,
-            )
-            .retry_after("60"),
-            RegistryError::Unavailable(source) => Self::fault(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the registry's storage does not answer now, try again",
-                format!("{text}: {}", chain(source.as_ref())),
-            )
-            .retry_after(RETRY_AFTER_SECONDS),
+            RegistryError::Full => Self::full(text),
+            RegistryError::Unavailable(source) => {
+                Self::unavailable(format!("{text}: {}", chain(source.as_ref())))
+            }
             RegistryError::CustomerKey(source) => Self::fault(
                 StatusCode::BAD_GATEWAY,
                 "the customer key cannot be used now",
                 format!("{text}: {source}"),
             ),
-            RegistryError::Overtaken => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, FAULT_CODE, format!("{text}, try again"))
-                    .retry_after("1")
-            }
+            RegistryError::Overtaken => Self::unavailable(text),
             RegistryError::Damaged(_) | RegistryError::Internal(_) => Self::fault(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the registry could not do this, its operator finds the reason in the log",
                 text,
             ),
         }
+    }
+
+    fn upload_range(text: &str, ticket: &UploadTicket, offset: u64, subject: Subject<'_>) -> Self {
+        let message = format!("{text}, go on at byte {offset} of the session's `Location`");
+        let status = StatusCode::RANGE_NOT_SATISFIABLE;
+        let refused = Self::new(status, ErrorCode::BlobUploadInvalid, message)
+            .with(header::RANGE, &upload::range(offset));
+        match subject.repository {
+            Some(name) => refused.with(header::LOCATION, &upload::location(name, ticket)),
+            None => refused,
+        }
+    }
+
+    /// 507 and not 503: retrying within seconds, as clients do on 503, mends no full disk.
+    fn full(cause: String) -> Self {
+        let message = "the registry's storage is full, nothing was changed; \
+                       its operator must make room, then push again";
+        Self::fault(StatusCode::INSUFFICIENT_STORAGE, message, cause).retry_after("60")
+    }
+
+    fn unavailable(cause: String) -> Self {
+        let message = "the registry's storage does not answer now, try again";
+        Self::fault(StatusCode::SERVICE_UNAVAILABLE, message, cause)
+            .retry_after(RETRY_AFTER_SECONDS)
     }
 
     fn locked(registry: &RegistryName, locked: LockedRegistry) -> Self {
@@ -244,9 +248,6 @@ impl OciFailure {
     pub(crate) fn manifest(error: &ManifestError) -> Self {
         match error {
             ManifestError::TooLarge(_) => too_large(error.to_string()),
-            ManifestError::Descriptor { .. } => {
-                Self::bad(ErrorCode::ManifestInvalid, chain(error).to_string())
-            }
             _ => Self::bad(ErrorCode::ManifestInvalid, chain(error).to_string()),
         }
     }

@@ -24,7 +24,10 @@ pub const STREAMS_MAX: u32 = 250;
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How long a request's headers may take, and how long a connection may wait for its next request.
-pub const HEADER_TIME_MAX: Duration = Duration::from_secs(60);
+///
+/// Longer than Go's clients keep an idle connection (90 s): they should be the ones to close it,
+/// or a push may begin on a connection that we are just giving up.
+pub const HEADER_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// How long a connection may lie still, with nothing read and nothing written.
 ///

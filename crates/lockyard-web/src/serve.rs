@@ -223,3 +223,25 @@ pub async fn bind_loopback(address: SocketAddr) -> io::Result<TcpListener> {
     }
     TcpListener::bind(address).await
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_house_takes_the_next_connection_when_one_leaves() {
+        let listener = bind_loopback("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let (room, stop) = (Arc::new(Semaphore::new(1)), CancellationToken::new());
+        let address = listener.local_addr().unwrap();
+        let _clients = [TcpStream::connect(address).await, TcpStream::connect(address).await];
+        let first = next_connection(&listener, &room, &stop).await.unwrap();
+        assert!(next_connection(&listener, &room, &stop).now_or_never().is_none());
+        drop(first);
+        let second = next_connection(&listener, &room, &stop).await;
+        assert!(second.is_some());
+        stop.cancel();
+        assert!(next_connection(&listener, &room, &stop).await.is_none());
+    }
+}

@@ -4,10 +4,14 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use lockyard_web::{Proxy, Served, bind_loopback, serve, serve_proxy};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
     task::JoinHandle,
     time::timeout,
+};
+use tokio_rustls::{
+    TlsAcceptor, TlsConnector,
+    rustls::{ClientConfig, RootCertStore, ServerConfig, pki_types::PrivateKeyDer},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -24,11 +28,15 @@ struct Running {
 
 impl Running {
     async fn start(world: &World) -> Self {
+        Self::start_with(world, None).await
+    }
+
+    async fn start_with(world: &World, tls: Option<TlsAcceptor>) -> Self {
         let listener = bind_loopback("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let served = Served {
             listener,
-            tls: None,
+            tls,
             router: world.faces.https(),
             metrics: world.faces.metrics.clone(),
         };
@@ -41,12 +49,12 @@ impl Running {
     }
 }
 
-async fn ask(stream: &mut TcpStream, request: &str) {
+async fn ask(stream: &mut (impl AsyncWrite + Unpin), request: &str) {
     stream.write_all(request.as_bytes()).await.unwrap();
 }
 
 /// Reads until the answer's head and `text` are there.
-async fn read_until(stream: &mut TcpStream, text: &str) -> String {
+async fn read_until(stream: &mut (impl AsyncRead + Unpin), text: &str) -> String {
     let mut seen = Vec::new();
     let reading = async {
         let mut buffer = [0; 4096];
@@ -60,6 +68,40 @@ async fn read_until(stream: &mut TcpStream, text: &str) -> String {
         }
     };
     timeout(PATIENCE, reading).await.expect("the answer comes")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_registry_is_served_over_tls_and_http2_is_offered() {
+    let world = World::new().await;
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = certified.cert.der().clone();
+    let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let mut server = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .unwrap();
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let running = Running::start_with(&world, Some(Arc::new(server).into())).await;
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let mut client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    for (offered, begins) in [(&b"http/1.1"[..], "HTTP/1.1 200"), (b"h2", "\0")] {
+        client.alpn_protocols = vec![offered.to_vec()];
+        let connector = TlsConnector::from(Arc::new(client.clone()));
+        let name = "localhost".try_into().unwrap();
+        let mut stream = connector.connect(name, running.connect().await).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(offered));
+        let request = if offered == b"h2" {
+            // The preface and empty settings (RFC 9113, section 3.4), which are answered alike.
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_owned()
+        } else {
+            let login = &world.login;
+            format!("GET /v2/ HTTP/1.1\r\nhost: localhost\r\nauthorization: {login}\r\n\r\n")
+        };
+        ask(&mut stream, &request).await;
+        let answer = read_until(&mut stream, begins).await;
+        assert!(answer.starts_with(begins), "{answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,5 +236,4 @@ async fn a_tunnel_leads_to_our_own_listener_and_nowhere_else() {
 async fn a_loopback_listener_is_bound_to_loopback_addresses_only() {
     let error = bind_loopback("0.0.0.0:0".parse().unwrap()).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
-    let _faces = Arc::new(bind_loopback("[::1]:0".parse().unwrap()).await);
 }
