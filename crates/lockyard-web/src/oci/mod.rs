@@ -17,8 +17,9 @@ pub(crate) mod upload;
 use axum::{body::Body, extract::Request, response::Response};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use lockyard_base::RegistryId;
 use lockyard_oci::{Digest, ErrorCode, PageSize, RepositoryName};
-use lockyard_registry::{Body as Intake, BodyError, Caller, Registry, RegistryError};
+use lockyard_registry::{Body as Intake, BodyError, Registry, RegistryError};
 
 use crate::{
     Connection,
@@ -77,7 +78,13 @@ async fn route(door: &Door, request: Request, path: Option<OciPath>) -> Answer {
     if !allowed.contains(&parts.method) {
         return Err(OciFailure::method(allowed));
     }
-    let registry = open(door, &site, caller).await?;
+    let id = find(door, &site).await?;
+    if matches!(path.endpoint, Endpoint::Ping) {
+        return ping::ping(caller).map_err(|error| OciFailure::of(error, site.subject(None)));
+    }
+    let registries = &door.faces.registries;
+    let registry =
+        registries.open(id, caller).map_err(|error| OciFailure::of(error, site.subject(None)))?;
     if let Some(connection) = parts.extensions.get::<Connection>() {
         connection.bind_revocation(registry.revoked());
     }
@@ -86,17 +93,15 @@ async fn route(door: &Door, request: Request, path: Option<OciPath>) -> Answer {
     dispatch(&call, body).await
 }
 
-async fn open(door: &Door, site: &Site, caller: Caller) -> Result<Registry, OciFailure> {
-    let refuse = |error| OciFailure::of(error, site.subject(None));
-    let registries = &door.faces.registries;
-    let found = registries.find(&site.registry).await.map_err(refuse)?;
-    let id = found.ok_or_else(no_registry)?;
-    registries.open(id, caller).map_err(refuse)
+async fn find(door: &Door, site: &Site) -> Result<RegistryId, OciFailure> {
+    let found = door.faces.registries.find(&site.registry).await;
+    found.map_err(|error| OciFailure::of(error, site.subject(None)))?.ok_or_else(no_registry)
 }
 
 async fn dispatch(call: &Call, body: Body) -> Answer {
     match (call.path.endpoint, call.method.as_str()) {
-        (Endpoint::Ping, _) => ping::ping(call),
+        // Answered before the registry was opened.
+        (Endpoint::Ping, _) => Err(OciFailure::method(call.path.endpoint.methods())),
         (Endpoint::Catalog, _) => catalog::list(call).await,
         (Endpoint::Tags, _) => tag::list(call).await,
         (Endpoint::Referrers, _) => referrer::list(call).await,
