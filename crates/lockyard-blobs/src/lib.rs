@@ -25,7 +25,7 @@ pub use list::{ListError, PARTS_PER_BLOB_MAX, PartList, SealedPart};
 pub use local::LocalParts;
 pub use opener::ReadError;
 pub use pool::{BUFFER_BYTES_MIN, BufferPool};
-pub use store::{PartError, PartSink, PartSource, PartStore};
+pub use store::{Listed, PartError, PartSink, PartSource, PartStore};
 pub use stream::BlobStream;
 #[cfg(feature = "testing")]
 pub use testing::{Call, FaultyParts};

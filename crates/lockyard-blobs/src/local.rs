@@ -14,7 +14,7 @@ use std::{
 use lockyard_base::{PartId, chain};
 
 use crate::{
-    PartError, PartSink, PartSource, PartStore,
+    Listed, PartError, PartSink, PartSource, PartStore,
     disk::{Disk, SystemDisk},
 };
 
@@ -105,6 +105,57 @@ impl PartStore for LocalParts {
             .and_then(|()| sync_directory(&*self.disk, &directory))
             .map_err(|error| PartError::from_io("delete a part", error))
     }
+
+    fn list(&self, shard: u8) -> Result<Vec<Listed>, PartError> {
+        let mut found = self
+            .list_shard(shard)
+            .map_err(|error| PartError::from_io("list a part directory", error))?;
+        if shard == 0 {
+            let strangers = self
+                .list_top()
+                .map_err(|error| PartError::from_io("list the part directories", error))?;
+            found.extend(strangers);
+        }
+        Ok(found)
+    }
+}
+
+impl LocalParts {
+    fn list_shard(&self, shard: u8) -> io::Result<Vec<Listed>> {
+        let name = format!("{shard:02x}");
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(self.directory.join(&name))? {
+            let entry = entry?;
+            let file = entry.file_name();
+            let part = file.to_str().and_then(|file| file.parse::<PartId>().ok());
+            let ours = part.filter(|part| part.as_bytes()[0] == shard);
+            found.push(match ours {
+                // Not through a link: parts are files of their own.
+                Some(part) if entry.file_type()?.is_file() => Listed::Part(part),
+                _ => Listed::Stranger(format!("{name}/{}", file.to_string_lossy())),
+            });
+        }
+        Ok(found)
+    }
+
+    /// What lies beside the 256 subdirectories.
+    fn list_top(&self) -> io::Result<Vec<Listed>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let ours = name.to_str().is_some_and(is_shard) && entry.file_type()?.is_dir();
+            if !ours {
+                found.push(Listed::Stranger(name.to_string_lossy().into_owned()));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Whether this is how a subdirectory is named: two lower-case hexadecimal digits.
+fn is_shard(name: &str) -> bool {
+    name.len() == 2 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// A part's file that is being written.
@@ -400,6 +451,52 @@ mod tests {
         write(&parts, PART, b"content").expect("written");
         let again = LocalParts::open(&directory.path().join("parts")).expect("opened");
         assert!(again.open(PART).expect("looked").is_some());
+    }
+
+    #[test]
+    fn a_shard_lists_its_parts_and_every_stranger_once() {
+        let (directory, _recorder, parts) = recorded();
+        write(&parts, PART, b"content").expect("written");
+        let begun = PartId::from_bytes([0xac; 16]);
+        let mut other = *begun.as_bytes();
+        other[0] = 0xab;
+        let begun = PartId::from_bytes(other);
+        let _sink = parts.begin(begun).expect("begun");
+        let root = directory.path().join("parts");
+        std::fs::write(root.join("notes.txt"), b"").expect("written");
+        std::fs::create_dir(root.join("AB")).expect("made");
+        // A part's name in another part's shard, a directory and a link of a part's name.
+        std::fs::write(root.join("ac").join("ab".repeat(16)), b"").expect("written");
+        std::fs::create_dir(root.join("ac").join("ac".repeat(16))).expect("made");
+        let link = root.join("ac").join(format!("ac{}", "00".repeat(15)));
+        std::os::unix::fs::symlink(root.join("notes.txt"), link).expect("made");
+
+        let listed = |shard| {
+            let mut found = parts.list(shard).expect("listed");
+            found.sort();
+            found
+        };
+        let stranger = |name: String| Listed::Stranger(name);
+        assert_eq!(listed(0xab), [Listed::Part(PART), Listed::Part(begun)]);
+        assert_eq!(listed(0), [stranger("AB".to_owned()), stranger("notes.txt".to_owned())]);
+        assert_eq!(
+            listed(0xac),
+            [
+                stranger(format!("ac/{}", "ab".repeat(16))),
+                stranger(format!("ac/ac{}", "00".repeat(15))),
+                stranger(format!("ac/{}", "ac".repeat(16))),
+            ]
+        );
+        let elsewhere = (0..=u8::MAX).filter(|shard| ![0, 0xab, 0xac].contains(shard));
+        assert!(elsewhere.map(listed).all(|found| found.is_empty()));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_listed_is_told_without_its_path() {
+        let (directory, _recorder, parts) = recorded();
+        std::fs::remove_dir(directory.path().join("parts").join("07")).expect("removed");
+        let error = parts.list(7).expect_err("gone");
+        assert!(chain(&error).to_string().starts_with("could not list a part directory"));
     }
 
     #[test]

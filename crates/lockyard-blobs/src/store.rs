@@ -20,6 +20,22 @@ pub trait PartStore: Send + Sync + fmt::Debug {
 
     /// Deletes a part, durably; a part that is gone already is no error.
     fn delete(&self, part: PartId) -> Result<(), PartError>;
+
+    /// Lists what lies in one shard, in no order: the parts whose ids begin with this byte, begun
+    /// ones included, and whatever else is there.
+    ///
+    /// For the scrub, which compares it with the rows; nothing that serves a request lists.
+    /// Strangers that belong to no shard are told with shard 0.
+    fn list(&self, shard: u8) -> Result<Vec<Listed>, PartError>;
+}
+
+/// Something that lies in a part store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Listed {
+    /// A part, committed or not.
+    Part(PartId),
+    /// Something that this store did not put there, by the name under which it lies.
+    Stranger(String),
 }
 
 /// A part that is being written. Dropping it without [`commit`](PartSink::commit) removes it.

@@ -12,7 +12,7 @@ use std::{
 
 use lockyard_base::PartId;
 
-use crate::{PartError, PartSink, PartSource, PartStore};
+use crate::{Listed, PartError, PartSink, PartSource, PartStore};
 
 /// A call that [`FaultyParts`] saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Call {
     Open(PartId),
     /// `PartStore::delete`
     Delete(PartId),
+    /// `PartStore::list`
+    List(u8),
     /// `PartSink::append`, with the number of bytes.
     Append(PartId, usize),
     /// `PartSink::commit`
@@ -108,6 +110,11 @@ impl PartStore for FaultyParts {
     fn delete(&self, part: PartId) -> Result<(), PartError> {
         self.note(Call::Delete(part))?;
         self.inner.delete(part)
+    }
+
+    fn list(&self, shard: u8) -> Result<Vec<Listed>, PartError> {
+        self.note(Call::List(shard))?;
+        self.inner.list(shard)
     }
 }
 

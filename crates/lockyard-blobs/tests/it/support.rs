@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use lockyard_base::{Entropy, PartId, RegistryId, SeededEntropy};
 use lockyard_blobs::{
-    BUFFER_BYTES_MIN, BlobStream, BufferPool, FaultyParts, PartError, PartList, PartSink,
+    BUFFER_BYTES_MIN, BlobStream, BufferPool, FaultyParts, Listed, PartError, PartList, PartSink,
     PartSource, PartStore, PartWriter, ReadError, SealedPart, WriteError,
 };
 use lockyard_keyring::testing::TestCell;
@@ -201,6 +201,12 @@ impl PartStore for MemoryParts {
     fn delete(&self, part: PartId) -> Result<(), PartError> {
         self.parts().remove(&part);
         Ok(())
+    }
+
+    fn list(&self, shard: u8) -> Result<Vec<Listed>, PartError> {
+        let parts = self.parts();
+        let ours = parts.keys().filter(|part| part.as_bytes()[0] == shard);
+        Ok(ours.copied().map(Listed::Part).collect())
     }
 }
 
