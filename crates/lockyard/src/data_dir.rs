@@ -14,6 +14,8 @@ use std::{
 use rustix::fs::FlockOperation;
 use thiserror::Error;
 
+use crate::failure::Failure;
+
 const LOCK: &str = "lockyard.lock";
 const DATABASE: &str = "lockyard.db";
 /// Permission bits of everybody but the owner.
@@ -95,13 +97,28 @@ pub(crate) enum DataDirError {
     },
 }
 
+impl DataDirError {
+    /// The sentence for the person, with what to do.
+    pub(crate) fn into_failure(self) -> Failure {
+        let failure = Failure::new(&self);
+        match self {
+            Self::Io { .. } => failure.advise(format!(
+                "give a directory that user {} may write, with `--data-dir DIR`",
+                rustix::process::geteuid().as_raw()
+            )),
+            Self::Exposed { .. }
+            | Self::InUse { .. }
+            | Self::Foreign { .. }
+            | Self::Missing { .. } => failure,
+        }
+    }
+}
+
 impl DataDir {
     /// Takes the directory for a server: makes it if it is missing.
     pub(crate) fn prepare(path: &Path) -> Result<Self, DataDirError> {
         let failed = |source| DataDirError::Io { path: path.to_owned(), source };
-        if !path.try_exists().map_err(failed)? {
-            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-        }
+        create_durably(path).map_err(failed)?;
         if holds_data(path) {
             private(path)?;
         } else {
@@ -179,6 +196,19 @@ impl DataDir {
     pub(crate) fn parts(&self) -> PathBuf {
         self.path.join("parts")
     }
+}
+
+/// Makes the directory and its parents if they are missing, so that a power cut leaves them there.
+fn create_durably(path: &Path) -> io::Result<()> {
+    if path.try_exists()? {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    if let Some(parent) = parent {
+        create_durably(parent)?;
+    }
+    DirBuilder::new().mode(0o700).create(path)?;
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Whether the database of an instance was ever begun here.

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     admin::AdminSocket,
     config::{CertificateSource, ServeConfig},
-    data_dir::DataDir,
+    data_dir::{DataDir, DataDirError},
     failure::{Failure, OrFail as _, Outcome},
     greeting::{self, Greeting},
     instance::{self, Endpoints, Instance, OwnerLogin, Protection},
@@ -33,7 +33,7 @@ const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Runs a server until it is told to stop.
 pub(crate) fn run(config: &ServeConfig, protection: Protection) -> Outcome {
-    let dir = DataDir::prepare(&config.data.data_dir).or_fail()?;
+    let dir = DataDir::prepare(&config.data.data_dir).map_err(DataDirError::into_failure)?;
     let own = match &config.certificate {
         CertificateSource::LocalAuthority => None,
         CertificateSource::Files { certificate, key } => {
@@ -64,7 +64,7 @@ struct Ready {
     public_port: u16,
     certificate: Arc<ServerConfig>,
     local_authority: bool,
-    owner: OwnerLogin,
+    owner: Arc<OwnerLogin>,
     default_registry: RegistrySummary,
 }
 
@@ -107,7 +107,7 @@ impl Ready {
             public_port,
             certificate: tls::server(leaf).or_fail()?,
             local_authority,
-            owner,
+            owner: Arc::new(owner),
             default_registry,
         })
     }
@@ -127,6 +127,7 @@ impl Ready {
         })?;
         tasks.spawn(socket.serve(Arc::clone(instance), stop.clone()));
         jobs::start(instance, &tasks, &stop);
+        self.start_faces(config, listeners, &tasks, &stop);
         let run_file = RunFile::write(instance.dir.path(), *addresses)
             .map_err(|error| Failure::new(&error).context("cannot write `run.json`"))?;
         let greeting = Greeting {
@@ -144,34 +145,31 @@ impl Ready {
             quickstart: protection == Protection::CustomerKey,
         };
         greeting::greet(&greeting);
-        let instance = Arc::clone(instance);
-        self.start_faces(config, listeners, &tasks, &stop);
         tracing::info!("ready");
 
         signals.wait().await;
-        drain(&instance, &tasks, &stop, &mut signals).await;
+        drain(instance, &tasks, &stop, &mut signals).await;
         if let Err(error) = run_file.remove() {
             tracing::warn!(%error, "run.json could not be removed");
         }
-        close(instance).await
+        close(self.instance).await
     }
 
     fn start_faces(
-        self,
+        &self,
         config: &ServeConfig,
         listeners: Listeners,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) {
-        let Self { instance, addresses, public_port, certificate, owner, default_registry, .. } =
-            self;
-        let names = Names::new(config.domain.as_str(), public_port);
+        let Self { instance, addresses, certificate, .. } = self;
+        let names = Names::new(config.domain.as_str(), self.public_port);
         let metrics = Metrics::new();
         let faces = Faces {
             registries: Arc::clone(&instance.registries),
-            credentials: Arc::new(owner),
+            credentials: Arc::clone(&self.owner) as _,
             names: names.clone(),
-            default_registry: default_registry.name,
+            default_registry: self.default_registry.name.clone(),
             http_login: config.http_login,
             clock: Arc::clone(&instance.machine.clock),
             entropy: Arc::clone(&instance.machine.entropy),
@@ -186,7 +184,7 @@ impl Ready {
         let plain =
             |listener, router| Served { listener, tls: None, router, metrics: metrics.clone() };
         let https = Served {
-            tls: Some(TlsAcceptor::from(certificate)),
+            tls: Some(TlsAcceptor::from(Arc::clone(certificate))),
             ..plain(listeners.https, faces.https())
         };
         tasks.spawn(lockyard_web::serve(https, stop.clone()));

@@ -19,7 +19,7 @@ use crate::{
 
 /// A container registry whose content is sealed under a key that its customer holds.
 #[derive(Debug, Parser)]
-#[command(name = "lockyard", version, disable_help_subcommand = true)]
+#[command(name = "lockyard", version, disable_help_subcommand = true, args_override_self = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

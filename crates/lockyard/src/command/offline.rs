@@ -43,7 +43,7 @@ fn taken(data: &DataConfig) -> Outcome<Option<DataDir>> {
     match DataDir::existing(&data.data_dir) {
         Ok(dir) => Ok(Some(dir)),
         Err(DataDirError::InUse { .. }) => Ok(None),
-        error @ Err(_) => error.map(Some).or_fail(),
+        Err(error) => Err(error.into_failure()),
     }
 }
 

@@ -9,7 +9,7 @@ use lockyard_registry::instance as keys;
 
 use crate::{
     config::{DataConfig, DataFlags, Environment},
-    data_dir::DataDir,
+    data_dir::{DataDir, DataDirError},
     failure::{Failure, OrFail as _, Outcome},
     instance::{OpenedStore, open_store},
     machine::Machine,
@@ -84,7 +84,7 @@ struct Slots {
 
 fn open(flags: DataFlags, env: &Environment) -> Outcome<Slots> {
     let data: DataConfig = super::data(flags, env)?;
-    let dir = DataDir::existing(&data.data_dir).or_fail()?;
+    let dir = DataDir::existing(&data.data_dir).map_err(DataDirError::into_failure)?;
     let machine = Machine::real();
     let instance = open_store(&dir, &data, &machine, false)?;
     Ok(Slots { _dir: dir, machine, instance })

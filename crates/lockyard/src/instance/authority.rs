@@ -35,6 +35,11 @@ pub(crate) fn authority(
     let file = dir.authority_certificate();
     let present = std::fs::read(&file).ok();
     if present.as_deref() != Some(authority.pem().as_bytes()) {
+        if present.is_some() {
+            tracing::warn!(
+                "`ca.pem` was replaced: each domain has a certificate authority of its own"
+            );
+        }
         private_file::replace(&file, authority.pem().as_bytes()).map_err(|error| {
             Failure::new(&error).context(&format!("cannot write `{}`", file.display()))
         })?;

@@ -74,13 +74,23 @@ pub(crate) fn open_store(
     let engine = Engine::Sqlite { path: dir.database() };
     let entropy = &*machine.entropy;
     // Before the database, so that a secret that cannot be written leaves no database behind.
-    let founding = may_found && !dir.has_database();
-    if founding {
-        drop(service_secret::read_or_create(&data.service, entropy).or_fail()?);
-    }
+    let founding = if may_found && !dir.has_database() {
+        Some(service_secret::read_or_create(&data.service, entropy).or_fail()?)
+    } else {
+        None
+    };
     let store = Store::open(engine, Arc::clone(&machine.clock)).or_fail()?;
+    // About a second per gigabyte of rows, against finding out page by page while serving.
+    store.check().map_err(|error| {
+        Failure::new(&error)
+            .context(&format!("cannot use the database `{}`", dir.database().display()))
+            .advise("restore the database from a backup; nothing was changed")
+    })?;
     let opened = if may_found && !instance::is_initialised(&store).or_fail()? {
-        let (kind, secret) = service_secret::read_or_create(&data.service, entropy).or_fail()?;
+        let (kind, secret) = match founding {
+            Some(secret) => secret,
+            None => service_secret::read_or_create(&data.service, entropy).or_fail()?,
+        };
         instance::initialise(&store, entropy, kind, &secret)
     } else {
         instance::open(&store, &service_secret::read(&data.service).or_fail()?)
