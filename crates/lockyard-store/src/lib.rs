@@ -25,7 +25,7 @@ mod word;
 pub use error::{Cause, OpenError, Place, StoreError};
 pub use rooms::{
     SealNo, blob, collection, edge, epoch, index_key, instance, link, manifest, part, registry,
-    repository, tag, upload, wrap,
+    repository, tag, upload, walk, wrap,
 };
 pub use schema::VERSION as SCHEMA_VERSION;
 pub use store::{CommitGuard, Engine, Store};

@@ -62,8 +62,9 @@ macro_rules! columns {
          b.created_at"
     };
 }
+pub(super) use columns;
 
-fn read(row: &Row<'_>) -> Result<BlobRow, StoreError> {
+pub(super) fn read(row: &Row<'_>) -> Result<BlobRow, StoreError> {
     Ok(BlobRow {
         blob_id: row.id(0)?,
         registry_id: row.id(1)?,

@@ -160,9 +160,10 @@ pub struct RecordRow {
     pub seal_no: SealNo,
 }
 
-const RECORD: &str = "SELECT row_id, kind, name_index, sealed, seal_no FROM instance_record";
+pub(super) const RECORD: &str =
+    "SELECT row_id, kind, name_index, sealed, seal_no FROM instance_record";
 
-fn record_row(row: &Row<'_>) -> Result<RecordRow, StoreError> {
+pub(super) fn record_row(row: &Row<'_>) -> Result<RecordRow, StoreError> {
     Ok(RecordRow {
         row_id: row.row_id(0)?,
         kind: row.text(1)?,

@@ -50,7 +50,7 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-fn read(row: &Row<'_>) -> Result<LinkRow, StoreError> {
+pub(super) fn read(row: &Row<'_>) -> Result<LinkRow, StoreError> {
     read_at(row, 0)
 }
 

@@ -13,6 +13,7 @@ pub mod registry;
 pub mod repository;
 pub mod tag;
 pub mod upload;
+pub mod walk;
 pub mod wrap;
 
 /// How often a row was sealed; whoever seals it anew must name the number that it read.

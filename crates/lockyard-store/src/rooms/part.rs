@@ -35,7 +35,7 @@ pub struct PartRow {
     pub changed_at: Timestamp,
 }
 
-fn read(row: &Row<'_>) -> Result<PartRow, StoreError> {
+pub(super) fn read(row: &Row<'_>) -> Result<PartRow, StoreError> {
     Ok(PartRow {
         part_id: row.id(0)?,
         registry_id: row.id(1)?,
@@ -45,7 +45,8 @@ fn read(row: &Row<'_>) -> Result<PartRow, StoreError> {
     })
 }
 
-const SELECT: &str = "SELECT part_id, registry_id, state, lease_until, changed_at FROM part";
+pub(super) const SELECT: &str =
+    "SELECT part_id, registry_id, state, lease_until, changed_at FROM part";
 
 /// Announces parts before their first byte; may run ahead of need.
 pub fn insert_writing(

@@ -53,8 +53,9 @@ macro_rules! columns {
          r.deleted, r.tag_version, r.tag_pruned_to"
     };
 }
+pub(super) use columns;
 
-fn read(row: &Row<'_>) -> Result<RepositoryRow, StoreError> {
+pub(super) fn read(row: &Row<'_>) -> Result<RepositoryRow, StoreError> {
     read_at(row, 0)
 }
 

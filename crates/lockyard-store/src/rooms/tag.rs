@@ -65,10 +65,11 @@ macro_rules! columns {
          t.version, t.deleted, t.changed_at"
     };
 }
+pub(super) use columns;
 
 const COLUMNS: usize = 10;
 
-fn read(row: &Row<'_>) -> Result<TagRow, StoreError> {
+pub(super) fn read(row: &Row<'_>) -> Result<TagRow, StoreError> {
     read_at(row, 0)
 }
 

@@ -51,10 +51,11 @@ macro_rules! columns {
          u.started_at, u.expires_at"
     };
 }
+pub(super) use columns;
 
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM upload u WHERE u.upload_id = $1");
 
-fn read(row: &Row<'_>) -> Result<UploadRow, StoreError> {
+pub(super) fn read(row: &Row<'_>) -> Result<UploadRow, StoreError> {
     Ok(UploadRow {
         upload_id: row.id(0)?,
         registry_id: row.id(1)?,

@@ -12,6 +12,7 @@ mod files;
 mod instances;
 mod server;
 mod together;
+mod walk;
 mod world;
 
 use std::process::ExitCode;
@@ -29,7 +30,8 @@ type Alone = (&'static str, fn() -> Option<String>, fn());
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
-    let shared = [instances::STORIES, content::STORIES, commits::STORIES, together::STORIES];
+    let shared =
+        [instances::STORIES, content::STORIES, commits::STORIES, together::STORIES, walk::STORIES];
     for &(name, story) in shared.into_iter().flatten() {
         trials.push(trial(format!("sqlite::{name}"), None, move || {
             story(World::new(&Base::Sqlite));
