@@ -144,7 +144,14 @@ the pull refused; give it back, and see it work again:
   skopeo inspect --tls-verify=false docker://{image}
 "
     );
-    text.lines().map(ToOwned::to_owned).collect()
+    let mut lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
+    if config.http_login {
+        lines.push(
+            "--http-login is on: log in first, with clientId and clientSecret from".to_owned(),
+        );
+        lines.push(format!("bootstrap.json, to localhost:{port}"));
+    }
+    lines
 }
 
 /// How this program is called, as seen from the working directory.
