@@ -193,3 +193,6 @@ fn wrong_key(error: &instance::InstanceError) -> Failure {
         | instance::InstanceError::Store(_) => failure,
     }
 }
+
+#[cfg(test)]
+mod tests;

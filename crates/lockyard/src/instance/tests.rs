@@ -1,0 +1,122 @@
+use std::{fs, path::Path};
+
+use lockyard_base::{HandClock, SeededEntropy};
+
+use super::*;
+use crate::config::ServiceSource;
+
+struct World {
+    folder: tempfile::TempDir,
+    machine: Machine,
+}
+
+impl World {
+    fn new() -> Self {
+        let machine = Machine {
+            clock: Arc::new(HandClock::default()),
+            entropy: Arc::new(SeededEntropy::new(1)),
+        };
+        Self { folder: tempfile::tempdir().expect("a directory"), machine }
+    }
+
+    fn data(&self) -> DataConfig {
+        let data_dir = self.folder.path().join("data");
+        DataConfig {
+            vault_dir: data_dir.join("vault"),
+            vault_key: data_dir.join("vault.key"),
+            vault_key_beside: true,
+            service: ServiceSource::Beside(data_dir.join("service.key")),
+            data_dir,
+        }
+    }
+
+    fn start(&self) -> Outcome<Instance> {
+        let data = self.data();
+        let dir = DataDir::prepare(&data.data_dir).or_fail()?;
+        Instance::found_or_open(dir, &data, self.machine.clone())
+    }
+
+    fn owner(&self, instance: &Instance) -> Outcome<OwnerLogin> {
+        let endpoints = Endpoints {
+            management: "https://management.localhost".to_owned(),
+            login: "https://login.localhost".to_owned(),
+            ca_file: None,
+        };
+        let Instance { records, dir, complete, .. } = instance;
+        owner(records, dir, &endpoints, &self.machine, *complete)
+    }
+}
+
+fn bootstrap(instance: &Instance) -> (String, String) {
+    let text = fs::read(bootstrap_file(&instance.dir)).expect("written");
+    let json: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    let word = |name: &str| json[name].as_str().expect("a text").to_owned();
+    (word("clientId"), word("clientSecret"))
+}
+
+fn told(outcome: Outcome<impl Sized>) -> String {
+    match outcome {
+        Ok(_) => panic!("it was not refused"),
+        Err(failure) => failure.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn a_first_start_that_was_cut_off_is_finished_by_the_next() {
+    use lockyard_web::Credentials as _;
+
+    let world = World::new();
+    // Cut off before the owner was stored: a file that lets nobody in.
+    let cut = world.start().expect("a first start");
+    fs::write(bootstrap_file(&cut.dir), "{}").expect("written");
+    cut.close();
+
+    let instance = world.start().expect("a second start");
+    assert!(!instance.complete);
+    let owner = world.owner(&instance).expect("made now");
+    let (client, secret) = bootstrap(&instance);
+    assert!(owner.verify(&client, &secret));
+    instance.close();
+
+    // Cut off before the default registry: the owner is found, and the file stays what it was.
+    let instance = world.start().expect("a third start");
+    let owner = world.owner(&instance).expect("found");
+    assert!(owner.verify(&client, &secret));
+    let registry = default_registry(&instance, Protection::CustomerKey).await.expect("made");
+    assert!(registry.customer_key.is_some());
+    instance.close();
+
+    let instance = world.start().expect("a fourth start");
+    assert!(instance.complete);
+    let again = default_registry(&instance, Protection::ServiceManaged).await.expect("found");
+    assert_eq!((again.id, again.customer_key), (registry.id, registry.customer_key));
+}
+
+#[tokio::test]
+async fn what_a_complete_instance_has_lost_is_never_made_anew() {
+    let world = World::new();
+    let instance = world.start().expect("a first start");
+    default_registry(&instance, Protection::ServiceManaged).await.expect("made");
+    instance.close();
+    let data = world.data();
+    let hide = |path: &Path| {
+        let aside = path.with_extension("aside");
+        fs::rename(path, &aside).expect("it lies there");
+        let told = told(world.start());
+        assert!(!path.exists(), "{told}");
+        fs::rename(aside, path).expect("put back");
+        told
+    };
+    let text = hide(&data.data_dir.join("service.key"));
+    assert!(text.contains("--service-key"), "{text}");
+    let text = hide(&data.vault_dir);
+    assert!(text.contains("--vault-dir"), "{text}");
+    let text = hide(&data.vault_key);
+    assert!(text.contains("--vault-key"), "{text}");
+
+    // This first start never stored an owner, which a complete instance must have.
+    let instance = world.start().expect("everything is back");
+    let text = told(world.owner(&instance));
+    assert!(text.contains("backup"), "{text}");
+    assert!(!bootstrap_file(&instance.dir).exists());
+}
