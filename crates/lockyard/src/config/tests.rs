@@ -1,3 +1,5 @@
+//! Which setting wins, and what is refused.
+
 use std::path::Path;
 
 use super::*;

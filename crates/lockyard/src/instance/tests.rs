@@ -1,3 +1,5 @@
+//! First starts that were cut off, and instances that have lost something.
+
 use std::{fs, path::Path};
 
 use lockyard_base::{HandClock, SeededEntropy};
