@@ -26,7 +26,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     // ring 4: the faces
     ("web", &["base", "oci", "keyring", "registry"]),
     // ring 5: composition and chores
-    ("lockyard", &["base", "oci", "seal", "keyring", "store", "blobs", "vault", "registry", "web"]),
+    ("lockyard", &["base", "oci", "keyring", "store", "blobs", "vault", "registry", "web"]),
     ("xtask", &[]),
 ];
 
@@ -34,7 +34,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
 const RESERVED: [(&str, &[&str]); 6] = [
     ("rusqlite", &["store", "vault"]),
     ("postgres", &["store"]),
-    ("aws-lc-rs", &["seal", "keyring", "vault", "lockyard"]),
+    ("aws-lc-rs", &["seal", "keyring", "vault", "registry", "lockyard"]),
     ("axum", &["web", "lockyard"]),
     ("hyper", &["web", "lockyard"]),
     ("clap", &["lockyard"]),

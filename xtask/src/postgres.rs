@@ -73,8 +73,12 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         // SIGQUIT is PostgreSQL's immediate shutdown; what would be saved is thrown away anyway.
         let id = self.server.id().to_string();
-        process::run(Command::new("kill").args(["-QUIT", &id]));
-        drop(self.server.wait());
+        // The shell has its own `kill`; a minimal system has no other.
+        if process::run(Command::new("sh").args(["-c", "kill -QUIT \"$0\"", &id])) {
+            drop(self.server.wait());
+        } else {
+            drop(self.server.kill());
+        }
         drop(fs::remove_dir_all(&self.folder));
     }
 }

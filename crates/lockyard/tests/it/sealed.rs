@@ -24,6 +24,7 @@ pub(crate) fn stories() -> Vec<Story> {
         nothing_is_readable_after_everything_was_deleted,
         nothing_is_readable_after_an_orderly_end_without_a_customer_key,
         refused_requests_leave_no_names_in_the_log,
+        the_search_itself_finds_every_form,
     ]
 }
 
@@ -168,6 +169,36 @@ fn nothing_is_readable_after_an_orderly_end_without_a_customer_key() {
     let server = world.serve();
     marked.image.check(&server);
     is_sealed(&world, &server, &marked.marks);
+}
+
+fn the_search_itself_finds_every_form() {
+    let world = World::new();
+    let digest = push::digest(b"a blob");
+    let marks = [Mark::text(&mark("config")), Mark::digest(&digest)];
+    for (number, mark) in marks.iter().enumerate() {
+        for form in &mark.forms {
+            let folder = world.subfolder("searched/inner");
+            let mut content = push::noise("before", 5_001);
+            content.extend_from_slice(form);
+            content.extend(push::noise("after", 70_000));
+            std::fs::write(folder.join("file"), &content).expect("the world is writable");
+            let found = search::found_in(&world.folder().join("searched"), &marks);
+            assert_eq!(found.len(), 1, "mark {number}: {found:?}");
+        }
+    }
+    // What base64 makes of a longer text holds the mark at one of three offsets.
+    for before in ["", "x", "xy"] {
+        let text = format!("{before}{}", mark("config"));
+        let output = std::process::Command::new("sh")
+            .args(["-c", "printf %s \"$0\" | base64 --wrap=0", &text])
+            .output()
+            .expect("`base64` is part of every Debian");
+        let found = search::found_in_bytes("base64", &output.stdout, &marks);
+        assert_eq!(found.len(), 1, "{before}: {found:?}");
+    }
+    let named = world.subfolder(&format!("named/{}", mark("config")));
+    std::fs::write(named.join("file"), "").expect("the world is writable");
+    assert_eq!(search::found_in(&world.folder().join("named"), &marks).len(), 1);
 }
 
 fn refused_requests_leave_no_names_in_the_log() {

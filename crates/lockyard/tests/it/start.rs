@@ -11,6 +11,7 @@ use std::process::Command;
 
 use rusqlite::Connection;
 
+use crate::http;
 use crate::outside::{Need, Story, stories};
 use crate::push;
 use crate::world::{LOCKYARD, World, refusal, serving};
@@ -25,7 +26,7 @@ pub(crate) fn stories() -> Vec<Story> {
         a_directory_of_a_newer_version_is_refused_and_left_alone,
         a_missing_service_key_is_refused_and_its_return_heals,
         a_wrong_service_key_is_refused_and_the_right_one_heals,
-        a_damaged_database_is_refused,
+        a_damaged_database_is_refused_or_what_it_holds_is,
         a_database_that_is_something_else_is_refused,
         an_unknown_flag_is_refused_with_usage,
     ]
@@ -193,19 +194,53 @@ fn a_wrong_service_key_is_refused_and_the_right_one_heals() {
     nothing_is_lost(&world, &pushed);
 }
 
-fn a_damaged_database_is_refused() {
+fn a_damaged_database_is_refused_or_what_it_holds_is() {
+    const PAGE: usize = 4096;
     let (world, pushed) = filled();
     let path = world.data().join("lockyard.db");
     let good = fs::read(&path).expect("it is readable");
-    // The page with the table of tables, and one in the middle.
-    for at in [100..4096, good.len() / 2..good.len() / 2 + 4096] {
+    let damage = |at: std::ops::Range<usize>| {
         let mut bad = good.clone();
         bad.get_mut(at).expect("the database has pages").fill(0x5a);
         fs::write(&path, &bad).expect("it is writable");
-        says(&refusal(world.command("serve")), &["database", "damaged"]);
+    };
+    // The table of tables.
+    damage(100..PAGE);
+    says(&refusal(world.command("serve")), &["database", "damaged"]);
+    // Other pages: some are found at the start, some hold what is found when it is opened.
+    let pages = good.len() / PAGE;
+    for page in (1..pages).step_by(pages.div_ceil(16)) {
+        damage(page * PAGE..(page + 1) * PAGE);
+        match world.try_start(world.command("serve"), &world.data()) {
+            Err(told) => says(&told, &["damaged"]),
+            Ok(mut server) => {
+                serves_no_other_bytes(&server, &pushed);
+                assert!(server.runs(), "page {page} ended the server");
+            }
+        }
+        // What the server wrote meanwhile belongs to the damaged file.
+        for beside in ["lockyard.db-wal", "lockyard.db-shm"] {
+            drop(fs::remove_file(world.data().join(beside)));
+        }
     }
     fs::write(&path, &good).expect("it is writable");
     nothing_is_lost(&world, &pushed);
+}
+
+/// Fails if a server answers with anything but the right bytes or an error.
+fn serves_no_other_bytes(server: &crate::world::Server, pushed: &push::Pushed) {
+    let repository = &pushed.repository;
+    let get = |path: String| http::try_request(&server.http(), &format!("GET {path}"), &[], b"");
+    let manifest = get(format!("/v2/{repository}/manifests/{}", pushed.tag));
+    if let Ok(reply) = manifest {
+        assert!(reply.status >= 400 || reply.body == pushed.manifest, "another manifest");
+    }
+    for blob in &pushed.blobs {
+        let reply = get(format!("/v2/{repository}/blobs/{}", push::digest(blob)));
+        if let Ok(reply) = reply {
+            assert!(reply.status >= 400 || blob.starts_with(&reply.body), "other bytes");
+        }
+    }
 }
 
 fn a_database_that_is_something_else_is_refused() {
@@ -223,7 +258,8 @@ fn an_unknown_flag_is_refused_with_usage() {
     let mut command = world.command("serve");
     command.arg("--no-such-flag");
     says(&refusal(command), &["--no-such-flag", "usage"]);
-    let mut command = world.command("serve");
-    command.args(["--https", "not-an-address"]);
+    let mut command = Command::new(LOCKYARD);
+    command.args(["serve", "--https", "not-an-address", "--data-dir"]).arg(world.data());
     says(&refusal(command), &["--https", "not-an-address"]);
+    assert!(!world.data().exists(), "a directory was made for a command that makes no sense");
 }
