@@ -9,7 +9,7 @@ use lockyard_blobs::{
     BlobStream, DangerousExport, ExportError, PartError, PartList, ReadError, dangerous_export,
 };
 use lockyard_oci::{ByteRange, Digest, RepositoryName};
-use lockyard_store::{Txn, blob, edge, link, part};
+use lockyard_store::{SealNo, Txn, blob, edge, link, part};
 
 use crate::{
     Action, Registry, RegistryError,
@@ -47,6 +47,8 @@ impl std::fmt::Debug for BlobContent {
 /// A linked blob, opened.
 struct Found {
     id: BlobId,
+    /// The row as it was read: what is found wrong with its parts is said of this one.
+    seal_no: SealNo,
     link: LinkId,
     /// Whether the link was touched so long ago that a collection might look at it.
     stale: bool,
@@ -97,14 +99,14 @@ impl Registry {
         };
         let stream = match stream {
             Ok(stream) => stream,
-            Err(error) => return Err(self.unreadable(found.id, error).await),
+            Err(error) => return Err(self.unreadable(&found, error).await),
         };
-        let (registry, id) = (self.share(), found.id);
+        let (registry, id, seen) = (self.share(), found.id, found.seal_no);
         let watched = stream.inspect(move |piece| {
             if let Err(error @ (ReadError::Missing(_) | ReadError::Damaged(_))) = piece {
                 tracing::error!(blob = %id, error = %error, "damaged data was found in mid-stream");
                 let this = registry.share();
-                registry.house.tasks().spawn(async move { this.quarantine(id).await });
+                registry.house.tasks().spawn(async move { this.quarantine(id, seen).await });
             }
         });
         Ok(BlobContent { length, range, stream: watched.boxed() })
@@ -224,7 +226,8 @@ impl Registry {
                 return Err(RegistryError::Damaged("a blob's row"));
             }
             let stale = link.touched_at < txn.now().saturating_sub(grace / 2);
-            Ok(Found { id: row.blob_id, link: link.link_id, stale, record })
+            let (id, seal_no, link) = (row.blob_id, row.seal_no, link.link_id);
+            Ok(Found { id, seal_no, link, stale, record })
         });
         found.await.map_err(|error| match error {
             // Unknown, so that clients push it again and heal it.
@@ -243,38 +246,43 @@ impl Registry {
             .await
     }
 
-    async fn unreadable(&self, id: BlobId, error: ReadError) -> RegistryError {
+    async fn unreadable(&self, found: &Found, error: ReadError) -> RegistryError {
         match error {
             ReadError::Locked => RegistryError::LockedMeanwhile,
             ReadError::Missing(_) | ReadError::Damaged(_) => {
+                let id = found.id;
                 tracing::error!(blob = %id, error = %error, "damaged data was found and not served");
-                self.quarantine(id).await;
+                self.quarantine(id, found.seal_no).await;
                 RegistryError::BlobUnknown
             }
             other => RegistryError::Unavailable(Box::new(other)),
         }
     }
 
-    /// Marks a blob whose parts are damaged: it answers as unknown until it is pushed again.
-    async fn quarantine(&self, id: BlobId) {
+    /// Marks a blob whose parts are damaged: it answers as unknown until it is pushed again. Returns
+    /// whether it was marked now.
+    ///
+    /// Only the row that was seen is marked: a push may have healed it since.
+    pub(crate) async fn quarantine(&self, id: BlobId, seen: SealNo) -> bool {
         let marked = self.write(move |txn, rows, _| {
-            let Some(row) = blob::get(txn, id)? else { return Ok(()) };
-            if row.state == blob::BlobState::Quarantined {
-                return Ok(());
+            let Some(row) = blob::get(txn, id)? else { return Ok(false) };
+            if row.state == blob::BlobState::Quarantined || row.seal_no != seen {
+                return Ok(false);
             }
             let record = open(rows, &row)?;
             let state = blob::BlobState::Quarantined;
             let index = &row.digest_index;
             let sealed = rows.seal_blob(id, index, state.word(), &record.digest, &record.parts)?;
             if blob::update(txn, id, row.seal_no, sealed.epoch, state, &sealed.bytes)? {
-                Ok(())
+                Ok(true)
             } else {
                 Err(RegistryError::Overtaken)
             }
         });
-        if let Err(error) = marked.await {
+        marked.await.unwrap_or_else(|error| {
             tracing::warn!(blob = %id, error = %lockyard_base::chain(&error), "not quarantined");
-        }
+            false
+        })
     }
 }
 

@@ -20,6 +20,7 @@ mod record;
 mod referrer;
 mod registries;
 mod rows;
+mod scrub;
 mod session;
 mod sweep;
 mod tag;
@@ -40,6 +41,10 @@ pub use manifest::{ManifestContent, ManifestStat, PutManifest};
 pub use record::Records;
 pub use referrer::Referrers;
 pub use registries::{CustomerKey, Ground, Registries, RegistrySummary};
+pub use scrub::{
+    FINDINGS_MAX, Finding, FindingKind, ScrubError, ScrubOptions, ScrubProgress, ScrubReport,
+    ScrubTable,
+};
 pub use session::Registry;
 pub use sweep::SweepReport;
 pub use upload::{UploadStatus, UploadTicket};

@@ -1,6 +1,6 @@
 //! Manifests: pushing them whole, handing them out verbatim, taking them away.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use lockyard_base::{BlindIndex, ManifestId, RepositoryId};
@@ -81,7 +81,8 @@ impl Registry {
                 actual
             }
         };
-        tags.dedup();
+        let mut given = HashSet::new();
+        tags.retain(|tag| given.insert(tag.clone()));
         let limit = self.house.ground().limits.tags_per_put_max;
         if tags.len() > limit {
             return Err(RegistryError::TooManyTags { limit });
@@ -194,7 +195,7 @@ struct Push {
 impl Push {
     fn run(&self, txn: &mut Txn<'_>, rows: &Rows) -> Result<(), RegistryError> {
         let repository = repository_or_new(txn, rows, &self.name)?.repository_id;
-        let edges = self.edges(rows)?;
+        let edges = edges_of(rows, &self.parsed)?;
         self.hold_children(txn, rows, repository, &edges)?;
         let id = self.store(txn, rows, repository)?;
         edge::insert_many(txn, id, repository, &edges)?;
@@ -202,24 +203,6 @@ impl Push {
             point(txn, rows, repository, name, &self.digest, id)?;
         }
         Ok(())
-    }
-
-    fn edges(&self, rows: &Rows) -> Result<Vec<edge::Edge>, RegistryError> {
-        let mut edges = Vec::with_capacity(self.parsed.children().len() + 1);
-        for child in self.parsed.children() {
-            let kind = match child.kind() {
-                ChildKind::Config => edge::EdgeKind::Config,
-                ChildKind::Layer => edge::EdgeKind::Layer,
-                ChildKind::ForeignLayer => edge::EdgeKind::Foreign,
-                ChildKind::Entry => edge::EdgeKind::Child,
-            };
-            edges.push(edge::Edge { kind, child_index: rows.digest_index(child.digest())? });
-        }
-        if let Some(subject) = self.parsed.subject() {
-            let child_index = rows.digest_index(subject.digest())?;
-            edges.push(edge::Edge { kind: edge::EdgeKind::Subject, child_index });
-        }
-        Ok(edges)
     }
 
     /// Touches whatever this manifest leans on, so that no collection takes it before the edges are
@@ -310,6 +293,25 @@ impl Push {
             annotations: self.parsed.annotations().clone(),
         }
     }
+}
+
+/// The edges that a manifest's content asks for.
+pub(crate) fn edges_of(rows: &Rows, parsed: &Manifest) -> Result<Vec<edge::Edge>, RegistryError> {
+    let mut edges = Vec::with_capacity(parsed.children().len() + 1);
+    for child in parsed.children() {
+        let kind = match child.kind() {
+            ChildKind::Config => edge::EdgeKind::Config,
+            ChildKind::Layer => edge::EdgeKind::Layer,
+            ChildKind::ForeignLayer => edge::EdgeKind::Foreign,
+            ChildKind::Entry => edge::EdgeKind::Child,
+        };
+        edges.push(edge::Edge { kind, child_index: rows.digest_index(child.digest())? });
+    }
+    if let Some(subject) = parsed.subject() {
+        let child_index = rows.digest_index(subject.digest())?;
+        edges.push(edge::Edge { kind: edge::EdgeKind::Subject, child_index });
+    }
+    Ok(edges)
 }
 
 /// Opens a manifest's row: its descriptor.

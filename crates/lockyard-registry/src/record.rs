@@ -57,6 +57,23 @@ impl Records {
         })
     }
 
+    /// Forgets a record; one that is not there is no error.
+    pub fn remove(&self, kind: &str, name: &[u8]) -> Result<(), RegistryError> {
+        let kind = kind.to_owned();
+        let index = self.index(&kind, name);
+        self.store.write_blocking(None, move |txn| {
+            if let Some(row) = instance::record(txn, &kind, &index)? {
+                instance::delete_record(txn, row.row_id)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Whether a row is what was sealed in its place.
+    pub(crate) fn opens(&self, row: &instance::RecordRow) -> bool {
+        self.keys.open_row(&place(row.row_id, &row.name_index), &row.sealed).is_ok()
+    }
+
     fn index(&self, kind: &str, name: &[u8]) -> BlindIndex {
         self.keys.blind(IndexKind::Record, &lockyard_seal::pae(&[kind.as_bytes(), name]))
     }

@@ -11,6 +11,7 @@ use lockyard_keyring::{
 use lockyard_oci::RegistryName;
 use lockyard_seal::IndexKind;
 use lockyard_store::{Store, StoreError, epoch, index_key, registry, wrap};
+use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -66,13 +67,15 @@ pub struct Registries {
     pool: BufferPool,
     /// Work that outlives its request: uploads of clients that went away.
     tasks: TaskTracker,
+    /// Held by the scrub that runs: two would save their progress in each other's place.
+    scrubbing: Mutex<()>,
 }
 
 impl Registries {
     /// All registries that stand on `ground`.
     pub fn new(ground: Ground) -> Arc<Self> {
         let pool = BufferPool::new(ground.limits.read_buffer_bytes_max);
-        Arc::new(Self { ground, pool, tasks: TaskTracker::new() })
+        Arc::new(Self { ground, pool, tasks: TaskTracker::new(), scrubbing: Mutex::new(()) })
     }
 
     pub(crate) fn ground(&self) -> &Ground {
@@ -81,6 +84,10 @@ impl Registries {
 
     pub(crate) fn pool(&self) -> &BufferPool {
         &self.pool
+    }
+
+    pub(crate) fn scrubbing(&self) -> &Mutex<()> {
+        &self.scrubbing
     }
 
     pub(crate) fn tasks(&self) -> &TaskTracker {
@@ -243,11 +250,14 @@ impl Registries {
         }
     }
 
-    fn name_index(&self, name: &RegistryName) -> lockyard_base::BlindIndex {
+    pub(crate) fn name_index(&self, name: &RegistryName) -> lockyard_base::BlindIndex {
         self.ground.instance.blind(IndexKind::Registry, name.as_str().as_bytes())
     }
 
-    fn open_name(&self, row: &registry::RegistryRow) -> Result<RegistryName, RegistryError> {
+    pub(crate) fn open_name(
+        &self,
+        row: &registry::RegistryRow,
+    ) -> Result<RegistryName, RegistryError> {
         let place = place(row.registry_id, &row.name_index);
         let plain = self.ground.instance.open_row(&place, &row.sealed)?;
         let mut fields = FieldReader::new(&plain)?;

@@ -188,13 +188,25 @@ impl Rows {
         expected: &Digest,
         sealed: Sealed<'_>,
     ) -> Result<(), RegistryError> {
+        let linked = self.open_link(id, repository, blob, sealed)?;
+        if linked == *expected { Ok(()) } else { Err(RegistryError::Damaged("a link row")) }
+    }
+
+    /// The digest of the blob for which this link was made.
+    pub(crate) fn open_link(
+        &self,
+        id: LinkId,
+        repository: RepositoryId,
+        blob: BlobId,
+        sealed: Sealed<'_>,
+    ) -> Result<Digest, RegistryError> {
         let bound = [repository.to_string(), blob.to_string()];
         let clear = [bound[0].as_bytes(), bound[1].as_bytes()];
         let plain = self.open(&link_place(id, &clear), sealed)?;
         let mut fields = FieldReader::new(&plain)?;
         let linked = digest(&mut fields)?;
         fields.end()?;
-        if linked == *expected { Ok(()) } else { Err(RegistryError::Damaged("a link row")) }
+        Ok(linked)
     }
 
     pub(crate) fn seal_manifest(

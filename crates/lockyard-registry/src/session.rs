@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Action, Caller, Registries, RegistryError, decide,
+    intake::blocking,
     rows::{Rows, Sealed},
 };
 
@@ -51,6 +52,15 @@ impl Registry {
     ) -> Result<T, RegistryError> {
         let rows = Arc::clone(&self.rows);
         self.house.ground().store.read(move |txn| work(txn, &rows)).await
+    }
+
+    /// Reads in one transaction on a thread of its own: for jobs that open much at once.
+    pub(crate) async fn read_aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Txn<'_>, &Rows) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let (rows, store) = (Arc::clone(&self.rows), self.house.ground().store.clone());
+        blocking(move || store.read_blocking(move |txn| work(txn, &rows))).await?
     }
 
     /// Writes in one transaction that commits only if the registry is still unlocked and its epoch
