@@ -2,7 +2,7 @@
 //!
 //! Three stages overlap: this task receives, one thread hashes, another seals and writes. A body
 //! that ends early is not an error here: what arrived is sealed, and the caller decides whether to
-//! keep it.
+//! keep it. A lock ends it at once, whether or not the client sends.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use lockyard_keyring::UnlockedRegistry;
 use lockyard_oci::Hasher;
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::RegistryError;
 
@@ -57,6 +58,8 @@ pub(crate) enum BodyEnd {
     Cut,
     /// It was longer than `bytes_max`; nothing past the limit was taken.
     TooLong,
+    /// The registry was locked; nothing is kept.
+    Locked,
 }
 
 impl Intake {
@@ -67,12 +70,13 @@ impl Intake {
         mut body: Body,
         bytes_max: u64,
     ) -> Result<Taken, RegistryError> {
+        let revoked = self.unlocked.revoked().clone();
         let mut budget = bytes_max;
         let mut head: Vec<Bytes> = Vec::new();
         let mut head_len = 0;
         let mut end = None;
         while head_len < SMALL_BYTES_MAX && end.is_none() {
-            match next(&mut body, &mut budget).await {
+            match next(&mut body, &mut budget, &revoked).await {
                 Ok(piece) => {
                     head_len += piece.len();
                     head.push(piece);
@@ -81,6 +85,7 @@ impl Intake {
             }
         }
         match end {
+            Some(BodyEnd::Locked) => Err(RegistryError::LockedMeanwhile),
             Some(end) if head_len == 0 => Ok(Taken { part: None, hasher, end }),
             Some(end) => {
                 let (part, hasher) = blocking(move || self.take_small(hasher, &head)).await??;
@@ -110,6 +115,7 @@ impl Intake {
         mut body: Body,
         mut budget: u64,
     ) -> Result<Taken, RegistryError> {
+        let revoked = self.unlocked.revoked().clone();
         let (to_hash, mut hashing) = mpsc::channel::<Bytes>(QUEUE);
         let (to_seal, mut sealing) = mpsc::channel::<Bytes>(QUEUE);
         let hash = tokio::task::spawn_blocking(move || {
@@ -129,7 +135,7 @@ impl Intake {
         let end = loop {
             let piece = match head.next() {
                 Some(piece) => piece,
-                None => match next(&mut body, &mut budget).await {
+                None => match next(&mut body, &mut budget, &revoked).await {
                     Ok(piece) => piece,
                     Err(end) => break end,
                 },
@@ -140,6 +146,10 @@ impl Intake {
             }
         };
         drop((to_hash, to_seal));
+        if end == BodyEnd::Locked {
+            // The writer finds its cipher gone and removes what it wrote.
+            return Err(RegistryError::LockedMeanwhile);
+        }
         let part = joined(seal.await)??;
         let hasher = joined(hash.await)?;
         Ok(Taken { part: Some(part), hasher, end })
@@ -151,9 +161,18 @@ impl Intake {
 }
 
 /// The next piece of the body, or how it ended.
-async fn next(body: &mut Body, budget: &mut u64) -> Result<Bytes, BodyEnd> {
+async fn next(
+    body: &mut Body,
+    budget: &mut u64,
+    revoked: &CancellationToken,
+) -> Result<Bytes, BodyEnd> {
     loop {
-        match body.next().await {
+        let piece = tokio::select! {
+            biased;
+            () = revoked.cancelled() => return Err(BodyEnd::Locked),
+            piece = body.next() => piece,
+        };
+        match piece {
             None => return Err(BodyEnd::Whole),
             Some(Err(BodyError)) => return Err(BodyEnd::Cut),
             Some(Ok(piece)) if piece.is_empty() => {}

@@ -314,17 +314,23 @@ impl Registry {
     ) -> Result<(UploadRecord, Option<PartId>, bool), RegistryError> {
         let limits = self.house.ground().limits;
         let UploadRecord { hasher, mut parts } = record;
-        if parts.count() >= limits.parts_per_upload_max {
-            return Err(RegistryError::TooManyParts { limit: limits.parts_per_upload_max });
-        }
         let room = limits.blob_bytes_max - parts.len().min(limits.blob_bytes_max);
         let mut body = body.peekable();
-        if std::pin::Pin::new(&mut body).peek().await.is_none() {
+        let empty = tokio::select! {
+            biased;
+            () = self.revoked().cancelled() => return Err(RegistryError::LockedMeanwhile),
+            first = std::pin::Pin::new(&mut body).peek() => first.is_none(),
+        };
+        if empty {
             // No byte, no part: a PUT that only names the digest costs no commit here.
             return match range {
                 Some(_) => Err(RegistryError::LengthMismatch),
                 None => Ok((UploadRecord { hasher, parts }, None, false)),
             };
+        }
+        // Asked only now: a session with as many parts as it may have must still be able to finish.
+        if parts.count() >= limits.parts_per_upload_max {
+            return Err(RegistryError::TooManyParts { limit: limits.parts_per_upload_max });
         }
         let id = self.announce().await?;
         let taken = self.seal(id, hasher, body.boxed(), room).await;
@@ -341,6 +347,7 @@ impl Registry {
             BodyEnd::Whole if range.is_some_and(|range| range.length() != length) => {
                 Some(RegistryError::LengthMismatch)
             }
+            BodyEnd::Locked => Some(RegistryError::LockedMeanwhile),
             BodyEnd::Whole | BodyEnd::Cut => None,
         };
         if let Some(error) = wrong {
