@@ -4,9 +4,7 @@
 //! makes the 256 subdirectories and walks nothing: which parts there are is known by rows alone.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,15 +13,12 @@ use lockyard_base::{PartId, chain};
 
 use crate::{
     Listed, PartError, PartSink, PartSource, PartStore,
-    disk::{Disk, SystemDisk},
+    disk::{Disk, DiskEntryKind, DiskFile, SystemDisk},
 };
 
 /// How much is written between two nudges to start write-back, so that the sync at the end finds
 /// little left to do and the page cache holds little that is dirty.
 const WRITE_BACK_BYTES: u64 = 16 << 20;
-
-const DIRECTORY_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
 
 /// The part store in a local directory.
 ///
@@ -40,18 +35,19 @@ impl LocalParts {
         Self::open_on(directory, Arc::new(SystemDisk))
     }
 
-    fn open_on(directory: &Path, disk: Arc<dyn Disk>) -> Result<Self, PartError> {
+    /// Opens the store in `directory` of `disk`: the way of tests that simulate one.
+    pub fn open_on(directory: &Path, disk: Arc<dyn Disk>) -> Result<Self, PartError> {
         let failed = |error| PartError::from_io("make the part directories", error);
-        if make_directory(directory).map_err(failed)? {
+        if disk.make_directory(directory).map_err(failed)? {
             let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
-            sync_directory(&*disk, parent.unwrap_or(Path::new("."))).map_err(failed)?;
+            disk.sync_directory(parent.unwrap_or(Path::new("."))).map_err(failed)?;
         }
         for first in 0..=u8::MAX {
-            make_directory(&directory.join(format!("{first:02x}"))).map_err(failed)?;
+            disk.make_directory(&directory.join(format!("{first:02x}"))).map_err(failed)?;
         }
         // Always, and not only when one was new: the process that made them may have died before
         // its sync. From here on a commit needs to sync its own subdirectory only.
-        sync_directory(&*disk, directory).map_err(failed)?;
+        disk.sync_directory(directory).map_err(failed)?;
         Ok(Self { directory: directory.to_owned(), disk })
     }
 
@@ -66,13 +62,10 @@ impl LocalParts {
 impl PartStore for LocalParts {
     fn begin(&self, part: PartId) -> Result<Box<dyn PartSink>, PartError> {
         let (directory, path) = self.places(part);
-        let file =
-            OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&path).map_err(
-                |error| match error.kind() {
-                    io::ErrorKind::AlreadyExists => PartError::Exists(part),
-                    _ => PartError::from_io("create a part", error),
-                },
-            )?;
+        let file = self.disk.create(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => PartError::Exists(part),
+            _ => PartError::from_io("create a part", error),
+        })?;
         Ok(Box::new(LocalSink {
             part,
             directory,
@@ -88,21 +81,21 @@ impl PartStore for LocalParts {
     fn open(&self, part: PartId) -> Result<Option<Box<dyn PartSource>>, PartError> {
         let (_, path) = self.places(part);
         let failed = |error| PartError::from_io("open a part", error);
-        let file = match File::open(path) {
+        let file = match self.disk.open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        let len = file.metadata().map_err(failed)?.len();
+        let len = file.length().map_err(failed)?;
         Ok(Some(Box::new(LocalSource { file, len })))
     }
 
     fn delete(&self, part: PartId) -> Result<(), PartError> {
         let (directory, path) = self.places(part);
-        remove(&path)
+        remove(&*self.disk, &path)
             // Its row goes next: a file that came back after a power cut would have no row to
             // find it by.
-            .and_then(|()| sync_directory(&*self.disk, &directory))
+            .and_then(|()| self.disk.sync_directory(&directory))
             .map_err(|error| PartError::from_io("delete a part", error))
     }
 
@@ -124,14 +117,13 @@ impl LocalParts {
     fn list_shard(&self, shard: u8) -> io::Result<Vec<Listed>> {
         let name = format!("{shard:02x}");
         let mut found = Vec::new();
-        for entry in std::fs::read_dir(self.directory.join(&name))? {
-            let entry = entry?;
-            let file = entry.file_name();
+        for entry in self.disk.entries(&self.directory.join(&name))? {
+            let file = entry.name;
             let part = file.to_str().and_then(|file| file.parse::<PartId>().ok());
             let ours = part.filter(|part| part.as_bytes()[0] == shard);
             found.push(match ours {
                 // Not through a link: parts are files of their own.
-                Some(part) if entry.file_type()?.is_file() => Listed::Part(part),
+                Some(part) if entry.kind == DiskEntryKind::File => Listed::Part(part),
                 _ => Listed::Stranger(format!("{name}/{}", file.to_string_lossy())),
             });
         }
@@ -141,12 +133,10 @@ impl LocalParts {
     /// What lies beside the 256 subdirectories.
     fn list_top(&self) -> io::Result<Vec<Listed>> {
         let mut found = Vec::new();
-        for entry in std::fs::read_dir(&self.directory)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let ours = name.to_str().is_some_and(is_shard) && entry.file_type()?.is_dir();
-            if !ours {
-                found.push(Listed::Stranger(name.to_string_lossy().into_owned()));
+        for entry in self.disk.entries(&self.directory)? {
+            let shard = entry.name.to_str().is_some_and(is_shard);
+            if !(shard && entry.kind == DiskEntryKind::Directory) {
+                found.push(Listed::Stranger(entry.name.to_string_lossy().into_owned()));
             }
         }
         Ok(found)
@@ -164,7 +154,7 @@ struct LocalSink {
     part: PartId,
     directory: PathBuf,
     path: PathBuf,
-    file: File,
+    file: Box<dyn DiskFile>,
     disk: Arc<dyn Disk>,
     written: u64,
     written_back: u64,
@@ -173,12 +163,12 @@ struct LocalSink {
 
 impl PartSink for LocalSink {
     fn append(&mut self, bytes: &[u8]) -> Result<(), PartError> {
-        self.disk
-            .write(&self.file, bytes, self.written)
+        self.file
+            .write(bytes, self.written)
             .map_err(|error| PartError::from_io("write a part", error))?;
         self.written += bytes.len() as u64;
         if self.written - self.written_back >= WRITE_BACK_BYTES {
-            self.disk.start_write_back(&self.file, self.written_back..self.written);
+            self.file.start_write_back(self.written_back..self.written);
             self.written_back = self.written;
         }
         Ok(())
@@ -187,10 +177,9 @@ impl PartSink for LocalSink {
     fn commit(mut self: Box<Self>) -> Result<(), PartError> {
         // The order is the promise: an entry must never be durable before what it names. A sync
         // that failed is not tried again, since the system may have dropped the pages it concerned.
+        self.file.sync_data().map_err(|error| PartError::from_io("sync a part", error))?;
         self.disk
-            .sync_data(&self.file)
-            .map_err(|error| PartError::from_io("sync a part", error))?;
-        sync_directory(&*self.disk, &self.directory)
+            .sync_directory(&self.directory)
             .map_err(|error| PartError::from_io("sync a part's directory", error))?;
         self.settled = true;
         Ok(())
@@ -198,7 +187,7 @@ impl PartSink for LocalSink {
 
     fn abort(mut self: Box<Self>) -> Result<(), PartError> {
         self.settled = true;
-        remove(&self.path).map_err(|error| PartError::from_io("abort a part", error))
+        remove(&*self.disk, &self.path).map_err(|error| PartError::from_io("abort a part", error))
     }
 }
 
@@ -207,7 +196,7 @@ impl Drop for LocalSink {
         if self.settled {
             return;
         }
-        if let Err(error) = remove(&self.path) {
+        if let Err(error) = remove(&*self.disk, &self.path) {
             tracing::warn!(part = %self.part, error = %chain(&error), "could not remove a part that was given up");
         }
     }
@@ -216,7 +205,7 @@ impl Drop for LocalSink {
 /// A part's file that is open for reading.
 #[derive(Debug)]
 struct LocalSource {
-    file: File,
+    file: Box<dyn DiskFile>,
     len: u64,
 }
 
@@ -226,27 +215,12 @@ impl PartSource for LocalSource {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), PartError> {
-        self.file
-            .read_exact_at(buffer, offset)
-            .map_err(|error| PartError::from_io("read a part", error))
+        self.file.read(buffer, offset).map_err(|error| PartError::from_io("read a part", error))
     }
 }
 
-/// Makes a directory and tells whether it was new.
-fn make_directory(path: &Path) -> io::Result<bool> {
-    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-fn sync_directory(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    disk.sync_directory(&File::open(path)?)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
+fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -263,12 +237,13 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::disk::DiskEntry;
 
     const PART: PartId = PartId::from_bytes([0xab; 16]);
 
     /// A disk that records what matters, and can fail at one of its calls.
-    #[derive(Debug, Default)]
-    struct Recorder(Mutex<Record>);
+    #[derive(Clone, Debug, Default)]
+    struct Recorder(Arc<Mutex<Record>>);
 
     #[derive(Debug, Default)]
     struct Record {
@@ -298,33 +273,69 @@ mod tests {
     }
 
     impl Disk for Recorder {
-        fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-            self.note("write")?;
-            SystemDisk.write(file, bytes, offset)
+        fn make_directory(&self, path: &Path) -> io::Result<bool> {
+            SystemDisk.make_directory(path)
         }
 
-        fn start_write_back(&self, file: &File, range: Range<u64>) {
-            assert!(range.end - range.start >= WRITE_BACK_BYTES);
-            self.note("write back").expect("a hint never fails");
-            SystemDisk.start_write_back(file, range);
+        fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+            let file = SystemDisk.create(path)?;
+            Ok(Box::new(RecordedFile { file, recorder: self.clone() }))
         }
 
-        fn sync_data(&self, file: &File) -> io::Result<()> {
-            self.note("sync data")?;
-            SystemDisk.sync_data(file)
+        fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+            SystemDisk.open(path)
         }
 
-        fn sync_directory(&self, directory: &File) -> io::Result<()> {
-            assert!(directory.metadata()?.is_dir());
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            SystemDisk.remove(path)
+        }
+
+        fn sync_directory(&self, path: &Path) -> io::Result<()> {
             self.note("sync directory")?;
-            SystemDisk.sync_directory(directory)
+            SystemDisk.sync_directory(path)
+        }
+
+        fn entries(&self, path: &Path) -> io::Result<Vec<DiskEntry>> {
+            SystemDisk.entries(path)
         }
     }
 
-    fn recorded() -> (TempDir, Arc<Recorder>, LocalParts) {
+    #[derive(Debug)]
+    struct RecordedFile {
+        file: Box<dyn DiskFile>,
+        recorder: Recorder,
+    }
+
+    impl DiskFile for RecordedFile {
+        fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+            self.recorder.note("write")?;
+            self.file.write(bytes, offset)
+        }
+
+        fn start_write_back(&self, range: Range<u64>) {
+            assert!(range.end - range.start >= WRITE_BACK_BYTES);
+            self.recorder.note("write back").expect("a hint never fails");
+            self.file.start_write_back(range);
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.recorder.note("sync data")?;
+            self.file.sync_data()
+        }
+
+        fn length(&self) -> io::Result<u64> {
+            self.file.length()
+        }
+
+        fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+            self.file.read(buffer, offset)
+        }
+    }
+
+    fn recorded() -> (TempDir, Recorder, LocalParts) {
         let directory = TempDir::new().expect("a directory");
-        let recorder = Arc::new(Recorder::default());
-        let disk = Arc::clone(&recorder) as Arc<dyn Disk>;
+        let recorder = Recorder::default();
+        let disk = Arc::new(recorder.clone());
         let parts = LocalParts::open_on(&directory.path().join("parts"), disk).expect("opened");
         (directory, recorder, parts)
     }
