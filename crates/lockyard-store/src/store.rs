@@ -184,6 +184,18 @@ impl Store {
         }
     }
 
+    /// Opens an SQLite database that lies in a file system which a test registered with SQLite under
+    /// the name `vfs`.
+    #[cfg(feature = "testing")]
+    pub fn open_on_vfs(
+        path: PathBuf,
+        vfs: String,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let sqlite = Sqlite::open_on_vfs(path, vfs, clock)?;
+        Ok(Self { inner: Arc::new(Inner::Sqlite(sqlite)) })
+    }
+
     /// Sets the database's clock forward for a test; SQLite goes by the clock that the store was
     /// opened with, so there this does nothing.
     #[cfg(feature = "testing")]

@@ -61,10 +61,17 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Opens the one connection that writes.
-pub(super) fn writing(path: &Path) -> Result<Connection, StoreError> {
+/// Opens the one connection that writes, on the file system of this name or the machine's.
+pub(super) fn writing(path: &Path, vfs: Option<&str>) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = match vfs {
+        None => Connection::open_with_flags(path, flags)?,
+        Some(vfs) => {
+            // Nobody but SQLite can create a file there.
+            let flags = flags | OpenFlags::SQLITE_OPEN_CREATE;
+            Connection::open_with_flags_and_vfs(path, flags, vfs)?
+        }
+    };
     connection.busy_timeout(PATIENCE)?;
     harden(&connection)?;
     let mode: String =
@@ -82,9 +89,12 @@ pub(super) fn writing(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Opens a connection that only reads.
-pub(super) fn reading(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn reading(path: &Path, vfs: Option<&str>) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = match vfs {
+        None => Connection::open_with_flags(path, flags)?,
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
+    };
     connection.busy_timeout(PATIENCE)?;
     harden(&connection)?;
     connection.pragma_update(None, "query_only", true)?;
@@ -96,6 +106,9 @@ fn harden(connection: &Connection) -> Result<(), StoreError> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // Plans do not depend on what is bound; else a new value has its statement parsed once more,
+    // which made a lookup of a tag three times as dear.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update_and_check(None, "mmap_size", 0, |_| Ok(())).or_else(no_rows)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cell_size_check", true)?;

@@ -30,6 +30,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     path: PathBuf,
+    /// The name of the file system that SQLite uses; `None` is the machine's.
+    vfs: Option<String>,
     clock: Arc<dyn Clock>,
     readers: Mutex<Vec<Connection>>,
     writer: Writer,
@@ -42,14 +44,33 @@ const IDLE_READERS_MAX: usize = 16;
 impl Sqlite {
     pub(crate) fn open(path: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         connect::own(&path)?;
+        let this = Self::bring_up(path, None, clock)?;
+        connect::own_logs(&this.path)?;
+        Ok(this)
+    }
+
+    /// Opens a file of a file system that a test registered with SQLite.
+    #[cfg(feature = "testing")]
+    pub(crate) fn open_on_vfs(
+        path: PathBuf,
+        vfs: String,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        Self::bring_up(path, Some(vfs), clock)
+    }
+
+    fn bring_up(
+        path: PathBuf,
+        vfs: Option<String>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
         let explain = |source| explain(&path, source);
-        let mut connection = connect::writing(&path).map_err(explain)?;
+        let mut connection = connect::writing(&path, vfs.as_deref()).map_err(explain)?;
         bring_up(&mut connection, clock.as_ref(), &path)?;
-        connect::own_logs(&path)?;
         let writer = Writer::start(connection, Arc::clone(&clock))
             .map_err(|source| OpenError::Io { path: path.clone(), source: Arc::new(source) })?;
         let (readers, closed) = (Mutex::default(), AtomicBool::new(false));
-        Ok(Self { path, clock, readers, writer, closed })
+        Ok(Self { path, vfs, clock, readers, writer, closed })
     }
 
     pub(crate) async fn submit(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
@@ -101,7 +122,7 @@ impl Sqlite {
         }
         match self.idle().pop() {
             Some(reader) => Ok(reader),
-            None => connect::reading(&self.path),
+            None => connect::reading(&self.path, self.vfs.as_deref()),
         }
     }
 
