@@ -31,10 +31,11 @@ pub struct IdleLink {
     pub touched_at: Timestamp,
 }
 
-/// Links that look unneeded; `b` is the blob, `l` the link.
+/// Links that look unneeded; `b` is the blob, `l` the link. A foreign layer need not be here, but one
+/// that somebody pushed all the same stays as long as a manifest names it.
 const IDLE: &str = "l.touched_at < $1 AND NOT EXISTS (SELECT 1 FROM edge e \
                     WHERE e.repository_id = l.repository_id AND e.child_index = b.digest_index \
-                    AND e.kind IN ('config', 'layer', 'child'))";
+                    AND e.kind IN ('config', 'layer', 'child', 'foreign'))";
 
 /// Lists links of a registry, by id after the one given, that no edge needs and that were last
 /// touched before `cutoff`.

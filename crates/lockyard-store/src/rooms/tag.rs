@@ -210,6 +210,14 @@ pub fn of_manifest(txn: &mut Txn<'_>, manifest: ManifestId) -> Result<Vec<TagRow
     )
 }
 
+pub(crate) const CHANGED_SINCE: &str = concat!(
+    "SELECT r.tag_version, r.tag_pruned_to, ",
+    columns!(),
+    " FROM repository r LEFT JOIN tag t \
+     ON t.repository_id = r.repository_id AND t.version > $2 \
+     WHERE r.repository_id = $1 ORDER BY t.version LIMIT $3"
+);
+
 /// Returns what changed in a repository's list of tags since version `seen`, in one statement; at
 /// most `limit` rows. `None` if there is no such repository; a tombstone's list is there still.
 pub fn changed_since(
@@ -218,17 +226,8 @@ pub fn changed_since(
     seen: u64,
     limit: u32,
 ) -> Result<Option<Changes<TagRow>>, StoreError> {
-    let answer = txn.rows(
-        concat!(
-            "SELECT r.tag_version, r.tag_pruned_to, ",
-            columns!(),
-            " FROM repository r LEFT JOIN tag t \
-             ON t.repository_id = r.repository_id AND t.version > $2 \
-             WHERE r.repository_id = $1 ORDER BY t.version LIMIT $3"
-        ),
-        &[repository.into(), seen.into(), limit.into()],
-        |row| changes_row(row, read_at),
-    )?;
+    let values = [repository.into(), seen.into(), limit.into()];
+    let answer = txn.rows(CHANGED_SINCE, &values, |row| changes_row(row, read_at))?;
     Ok(changes(answer))
 }
 
@@ -253,6 +252,15 @@ pub fn resolve(
     )
 }
 
+pub(crate) const RESOLVE_WITH_CONTENT: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", ",
+    manifest::columns!(),
+    ", m.content FROM tag t JOIN manifest m ON m.manifest_id = t.manifest_id \
+     WHERE t.repository_id = $1 AND t.name_index = $2"
+);
+
 /// Finds the manifest that a tag points at, with its sealed content, in one statement: the way of
 /// every GET by tag.
 pub fn resolve_with_content(
@@ -260,19 +268,8 @@ pub fn resolve_with_content(
     repository: RepositoryId,
     name: &BlindIndex,
 ) -> Result<Option<(TagRow, ManifestRow, Vec<u8>)>, StoreError> {
-    txn.row(
-        concat!(
-            "SELECT ",
-            columns!(),
-            ", ",
-            manifest::columns!(),
-            ", m.content FROM tag t JOIN manifest m ON m.manifest_id = t.manifest_id \
-             WHERE t.repository_id = $1 AND t.name_index = $2"
-        ),
-        &[repository.into(), name.into()],
-        |row| {
-            let content = row.blob(COLUMNS + manifest::COLUMNS)?;
-            Ok((read(row)?, manifest::read_at(row, COLUMNS)?, content))
-        },
-    )
+    txn.row(RESOLVE_WITH_CONTENT, &[repository.into(), name.into()], |row| {
+        let content = row.blob(COLUMNS + manifest::COLUMNS)?;
+        Ok((read(row)?, manifest::read_at(row, COLUMNS)?, content))
+    })
 }

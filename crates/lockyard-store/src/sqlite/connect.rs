@@ -119,3 +119,37 @@ fn harden(connection: &Connection) -> Result<(), StoreError> {
 fn no_rows(error: rusqlite::Error) -> rusqlite::Result<()> {
     if error == rusqlite::Error::QueryReturnedNoRows { Ok(()) } else { Err(error) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(connection: &Connection, setting: &str) -> i64 {
+        connection.query_row(&format!("PRAGMA {setting}"), [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_commit_is_flushed_and_what_is_deleted_is_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        own(&path).unwrap();
+        let connection = writing(&path, None).unwrap();
+        let (full, memory) = (2, 2);
+        for (setting, value) in [
+            ("synchronous", full),
+            ("secure_delete", 1),
+            ("foreign_keys", 1),
+            ("temp_store", memory),
+            ("trusted_schema", 0),
+            ("mmap_size", 0),
+            ("journal_size_limit", LOG_BYTES),
+            ("wal_autocheckpoint", LOG_PAGES),
+        ] {
+            assert_eq!(number(&connection, setting), value, "{setting}");
+        }
+        let mode: String =
+            connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+        assert_eq!(number(&reading(&path, None).unwrap(), "query_only"), 1);
+    }
+}

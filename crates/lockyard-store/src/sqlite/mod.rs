@@ -216,3 +216,34 @@ fn begin(connection: &Connection, how: &'static str) -> Result<(), StoreError> {
 fn end(connection: &Connection, how: &'static str) -> Result<(), StoreError> {
     execute(connection, how, &[]).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use lockyard_base::{BlindIndex, HandClock, RepositoryId};
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::tag;
+
+    #[test]
+    fn a_lookup_is_parsed_once_however_often_it_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(HandClock::default());
+        let store = Sqlite::open(dir.path().join("store.db"), clock).unwrap();
+        let reader = store.reader().unwrap();
+        for byte in 0..9 {
+            let (repository, name) =
+                (RepositoryId::from_bytes([byte; 16]), BlindIndex::from_bytes([byte; 32]));
+            let mut txn = Txn::sqlite(&reader, store.clock.wall());
+            assert!(tag::resolve_with_content(&mut txn, repository, &name).unwrap().is_none());
+            assert!(tag::changed_since(&mut txn, repository, 7, 5).unwrap().is_none());
+        }
+        let (parsed, mut counted) = (StatementStatus::RePrepare, 0);
+        for sql in [tag::RESOLVE_WITH_CONTENT, tag::CHANGED_SINCE] {
+            let statement = reader.prepare_cached(sql).unwrap();
+            counted += statement.get_status(StatementStatus::Run);
+            assert_eq!(statement.get_status(parsed), 0, "{sql}");
+        }
+        assert_eq!(counted, 18, "these are the statements that ran");
+    }
+}

@@ -6,6 +6,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "this crate is a test")]
 
+mod collection;
 mod commits;
 mod content;
 mod files;
@@ -30,8 +31,14 @@ type Alone = (&'static str, fn() -> Option<String>, fn());
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
-    let shared =
-        [instances::STORIES, content::STORIES, commits::STORIES, together::STORIES, walk::STORIES];
+    let shared = [
+        instances::STORIES,
+        content::STORIES,
+        collection::STORIES,
+        commits::STORIES,
+        together::STORIES,
+        walk::STORIES,
+    ];
     for &(name, story) in shared.into_iter().flatten() {
         trials.push(trial(format!("sqlite::{name}"), None, move || {
             story(World::new(&Base::Sqlite));

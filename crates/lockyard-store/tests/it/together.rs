@@ -65,7 +65,7 @@ fn at_once<T: Send + 'static>(
 }
 
 /// Runs `first` up to its commit, lets `second` run into it, and then lets `first` commit.
-fn overlap<A: Send + 'static, B: Send + 'static>(
+pub(crate) fn overlap<A: Send + 'static, B: Send + 'static>(
     world: &World,
     mut first: impl FnMut(&mut Txn<'_>) -> Result<A, StoreError> + Send + 'static,
     second: impl FnMut(&mut Txn<'_>) -> Result<B, StoreError> + Send + 'static,
@@ -83,9 +83,10 @@ fn overlap<A: Send + 'static, B: Send + 'static>(
         let first = scope.spawn(|| world.store.write_blocking(None, paused));
         has_started.recv().unwrap();
         let second = scope.spawn(|| world.other.write_blocking(None, second));
-        world.until_somebody_waits();
-        assert!(!second.is_finished(), "the second waits for the first");
+        world.until_somebody_waits(|| second.is_finished());
+        let waits = !second.is_finished();
         release.send(()).unwrap();
+        assert!(waits, "the second waits for the first");
         (first.join().unwrap(), second.join().unwrap())
     })
 }

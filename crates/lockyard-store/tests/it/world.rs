@@ -100,14 +100,14 @@ impl World {
         self.store.read_blocking(work).unwrap()
     }
 
-    /// Returns once some connection of this world waits for a lock of another one; at once on
-    /// SQLite, where writes wait in a queue.
-    pub(crate) fn until_somebody_waits(&self) {
+    /// Returns once some connection of this world waits for a lock of another one, or when that
+    /// will not happen any more; at once on SQLite, where writes wait in a queue.
+    pub(crate) fn until_somebody_waits(&self, or: impl Fn() -> bool) {
         let Place::Postgres { base, schema, .. } = &self.place else { return };
         let mut client = Client::connect(base, NoTls).unwrap();
         let waiting = "SELECT 1 FROM pg_stat_activity \
                        WHERE application_name = $1 AND cardinality(pg_blocking_pids(pid)) > 0";
-        while client.query(waiting, &[schema]).unwrap().is_empty() {}
+        while client.query(waiting, &[schema]).unwrap().is_empty() && !or() {}
     }
 
     /// A registry with its first epoch.
