@@ -156,6 +156,10 @@ struct Scrub<'s> {
 impl Scrub<'_> {
     async fn run(&mut self) -> Result<(), Stop> {
         if self.position.table < ScrubTable::Repository {
+            // Read as one piece, which begins again with what it counted and found.
+            let resumed = self.report.resumed;
+            self.report = ScrubReport { resumed, ..ScrubReport::default() };
+            (self.saved, self.told) = (Mark::default(), Mark::default());
             self.instance().await?;
             self.enter(None, ScrubTable::Repository).await?;
         }
