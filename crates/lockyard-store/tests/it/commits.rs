@@ -56,7 +56,7 @@ fn kept<const N: usize>(store: &Store, names: [&str; N]) -> [bool; N] {
     names.map(|name| found.contains(&index("record", name)))
 }
 
-type Work = Box<dyn FnMut(&mut Txn<'_>) -> Result<(), StoreError> + Send>;
+pub(crate) type Work = Box<dyn FnMut(&mut Txn<'_>) -> Result<(), StoreError> + Send>;
 
 /// A write that is kept.
 fn keeping(name: &'static str) -> Work {
@@ -64,7 +64,7 @@ fn keeping(name: &'static str) -> Work {
 }
 
 /// Submits all jobs while the writer is busy, so that on SQLite they make one batch.
-fn together(
+pub(crate) fn together(
     store: &Store,
     jobs: Vec<(Option<Arc<dyn CommitGuard>>, Work)>,
 ) -> Vec<Result<(), StoreError>> {
