@@ -13,6 +13,8 @@ use serde::Serialize;
 
 use crate::private_file;
 
+const NAME: &str = "run.json";
+
 /// Where a server listens.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,9 +41,14 @@ struct Contents {
 pub(crate) struct RunFile(PathBuf);
 
 impl RunFile {
+    /// Whether the last server here was killed, or lost its power.
+    pub(crate) fn is_stale(data_dir: &Path) -> bool {
+        data_dir.join(NAME).exists()
+    }
+
     /// Writes the file.
     pub(crate) fn write(data_dir: &Path, addresses: Addresses) -> io::Result<Self> {
-        let path = data_dir.join("run.json");
+        let path = data_dir.join(NAME);
         let contents = Contents { addresses, pid: std::process::id() };
         let mut text = serde_json::to_vec(&contents)?;
         text.push(b'\n');

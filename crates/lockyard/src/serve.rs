@@ -128,6 +128,9 @@ impl Ready {
         tasks.spawn(socket.serve(Arc::clone(instance), stop.clone()));
         jobs::start(instance, &tasks, &stop);
         self.start_faces(config, listeners, &tasks, &stop);
+        if RunFile::is_stale(instance.dir.path()) {
+            instance::check_after_crash(instance, &tasks, &stop);
+        }
         let run_file = RunFile::write(instance.dir.path(), *addresses)
             .map_err(|error| Failure::new(&error).context("cannot write `run.json`"))?;
         let greeting = Greeting {

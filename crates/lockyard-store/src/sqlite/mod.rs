@@ -4,6 +4,7 @@
 //! run on the calling thread. Nothing here waits for another process: one process owns the data
 //! directory, and somebody else sees to that.
 
+mod check;
 mod connect;
 mod writer;
 
@@ -18,7 +19,7 @@ use std::{
 use lockyard_base::Clock;
 use rusqlite::Connection;
 
-use self::writer::Writer;
+use self::{check::Checks, writer::Writer};
 use crate::{
     OpenError, Place, StoreError, Txn,
     job::{Job, settled},
@@ -35,6 +36,7 @@ pub(crate) struct Sqlite {
     clock: Arc<dyn Clock>,
     readers: Mutex<Vec<Connection>>,
     writer: Writer,
+    checks: Checks,
     closed: AtomicBool,
 }
 
@@ -69,8 +71,8 @@ impl Sqlite {
         bring_up(&mut connection, clock.as_ref(), &path)?;
         let writer = Writer::start(connection, Arc::clone(&clock))
             .map_err(|source| OpenError::Io { path: path.clone(), source: Arc::new(source) })?;
-        let (readers, closed) = (Mutex::default(), AtomicBool::new(false));
-        Ok(Self { path, vfs, clock, readers, writer, closed })
+        let (readers, checks) = (Mutex::default(), Checks::default());
+        Ok(Self { path, vfs, clock, readers, writer, checks, closed: AtomicBool::new(false) })
     }
 
     pub(crate) async fn submit(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
@@ -95,14 +97,17 @@ impl Sqlite {
         outcome
     }
 
-    pub(crate) fn check(&self) -> Result<(), StoreError> {
+    pub(crate) fn check_edges(&self) -> Result<(), StoreError> {
         let reader = self.reader()?;
-        let verdict: String = reader.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if verdict != "ok" {
-            return Err(StoreError::damaged(verdict));
-        }
+        check::edges(&reader)?;
         self.give_back(reader);
         Ok(())
+    }
+
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        // A connection of its own: an interruption must hit nobody else's statement.
+        let reader = connect::reading(&self.path, self.vfs.as_deref())?;
+        self.checks.run(&reader, || self.is_closed())
     }
 
     pub(crate) fn truncate_log(&self) -> Result<(), StoreError> {
@@ -111,13 +116,14 @@ impl Sqlite {
 
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.checks.interrupt();
         // The readers go first, so that the writer's is the last connection and removes the log.
         self.idle().clear();
         self.writer.close();
     }
 
     fn reader(&self) -> Result<Connection, StoreError> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return Err(StoreError::Closed);
         }
         match self.idle().pop() {
@@ -128,9 +134,13 @@ impl Sqlite {
 
     fn give_back(&self, reader: Connection) {
         let mut idle = self.idle();
-        if idle.len() < IDLE_READERS_MAX && !self.closed.load(Ordering::Acquire) {
+        if idle.len() < IDLE_READERS_MAX && !self.is_closed() {
             idle.push(reader);
         }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {

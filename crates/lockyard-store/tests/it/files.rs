@@ -28,6 +28,8 @@ pub(crate) const STORIES: &[Alone] = &[
     ("sqlite::a_file_of_garbage_is_refused", nothing, a_file_of_garbage_is_refused),
     ("sqlite::a_missing_directory_is_told", nothing, a_missing_directory_is_told),
     ("sqlite::a_damaged_page_is_found_by_the_check", nothing, a_damaged_page_is_found),
+    ("sqlite::every_damaged_root_is_found_at_the_start", nothing, every_damaged_root_is_found),
+    ("sqlite::a_closing_store_waits_for_no_check", nothing, a_closing_store_waits_for_no_check),
     ("sqlite::a_full_disk_fails_writes_and_loses_nothing", no_mounts, a_full_disk),
     ("sqlite::a_read_only_directory_is_told", no_read_only, a_read_only_directory_is_told),
 ];
@@ -230,6 +232,54 @@ fn a_damaged_page_is_found() {
     assert!(matches!(found, StoreError::Damaged { .. }), "{found:?}");
     let read = store.read_blocking(|txn| instance::records(txn, "note"));
     assert!(matches!(read, Err(StoreError::Damaged { .. })), "{:?}", read.map(|rows| rows.len()));
+}
+
+fn every_damaged_root_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let store = open(&path).unwrap();
+    store.check_edges().unwrap();
+    store.close();
+    let good = fs::read(&path).unwrap();
+    let database = rusqlite::Connection::open(&path).unwrap();
+    let mut roots =
+        database.prepare("SELECT name, rootpage FROM sqlite_schema WHERE rootpage > 0").unwrap();
+    let roots = roots.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let roots: Vec<(String, u32)> = roots.collect::<Result<_, _>>().unwrap();
+    assert!(roots.len() > 20, "{roots:?}");
+    for (name, page) in roots {
+        let page = page as usize;
+        let mut bad = good.clone();
+        bad[(page - 1) * 4096..page * 4096].fill(0x5a);
+        fs::write(&path, bad).unwrap();
+        // Some are needed to open the file at all.
+        match open(&path) {
+            Ok(store) => {
+                let found = store.check_edges().expect_err(&name);
+                assert!(matches!(found, StoreError::Damaged { .. }), "{name}: {found:?}");
+            }
+            Err(error) => assert!(matches!(error, OpenError::Damaged { .. }), "{name}: {error:?}"),
+        }
+    }
+}
+
+fn a_closing_store_waits_for_no_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("store.db")).unwrap();
+    let (checking, other) = (store.clone(), store.clone());
+    let checks = std::thread::spawn(move || {
+        loop {
+            match checking.check() {
+                Ok(()) => {}
+                Err(error) => break error,
+            }
+        }
+    });
+    put(&other, 1, noise(300)).unwrap();
+    store.close();
+    let ended = checks.join().unwrap();
+    assert!(matches!(ended, StoreError::Closed), "{ended:?}");
+    assert!(matches!(other.check(), Err(StoreError::Closed)));
 }
 
 /// A file system of its own, until it is dropped.
