@@ -10,8 +10,9 @@ use std::process::{Child, Command, Stdio};
 
 use crate::image::{Image, MMDEBSTRAP, read_json, sha256_of};
 use crate::lockout::vault_key;
-use crate::outside::{Need, Story, bad, go_program, good, program, script, stories};
+use crate::outside::{Need, Story, bad, bounded, go_program, good, program, script, stories};
 use crate::push;
+use crate::search::{self, Mark};
 use crate::world::{Server, World, eventually};
 
 const SKOPEO: Need = Need::Program("skopeo");
@@ -34,6 +35,8 @@ pub(crate) fn stories() -> Vec<Story> {
         oras_pushes_and_pulls_an_artifact,
         #[needs(SKOPEO)]
         a_client_is_told_why_the_registry_is_closed,
+        #[needs(SKOPEO, MMDEBSTRAP)]
+        the_commands_that_quickstart_prints_do_what_it_says,
     ]
 }
 
@@ -227,6 +230,7 @@ fn an_index_of_two_platforms_travels_whole_over_https() {
         good(copy.env("HTTPS_PROXY", server.proxy()).args([from, to]));
     };
     copy(&image.skopeo_name("both"), &name, "dest");
+    nothing_of(&image, &world);
     let back = world.folder().join("back");
     copy(&name, &format!("oci:{}:both", back.display()), "src");
     holds(&back, &image, &image.index);
@@ -245,6 +249,25 @@ fn an_index_of_two_platforms_travels_whole_over_https() {
     assert_eq!(good(crane().args(["digest", &bare])), image.index);
     let platform = ["digest", "--platform=linux/amd64", &bare];
     assert_eq!(good(crane().args(platform)), image.amd64);
+}
+
+/// Fails if a digest of the image, or bytes of a blob, are found in the data directory.
+#[track_caller]
+fn nothing_of(image: &Image, world: &World) {
+    let blobs = image.reachable(&image.index);
+    let mut marks: Vec<Mark> = blobs.iter().map(|digest| Mark::digest(digest)).collect();
+    for digest in &blobs {
+        let bytes = fs::read(image.blob(digest)).expect("the image is readable");
+        let middle = bytes.get(bytes.len() / 2..).and_then(|rest| rest.get(..32));
+        let middle = middle.expect("every blob has 64 bytes");
+        // A run of zeros is no mark of anything.
+        if middle.windows(2).all(|pair| pair[0] == pair[1]) {
+            continue;
+        }
+        marks.push(Mark::bytes(&format!("the middle of {digest}"), middle));
+    }
+    let found = search::found_in(&world.data(), &marks);
+    assert!(found.is_empty(), "readable:\n{}", found.join("\n"));
 }
 
 fn crane(world: &World) -> Command {
@@ -310,4 +333,32 @@ fn a_client_is_told_why_the_registry_is_closed() {
     good(&mut vault_key(&world, "enable"));
     eventually("the registry is open", || server.get("/v2/_catalog").status == 200);
     good(&mut pull());
+}
+
+fn the_commands_that_quickstart_prints_do_what_it_says() {
+    let world = World::new();
+    let server = world.quickstart();
+    skopeo_push(&world, &server, &Image::debian(), "amd64", "hello:1");
+    let log = server.log();
+    let recipe: Vec<&str> = log
+        .lines()
+        .map(str::trim)
+        .skip_while(|line| !line.contains("vault key disable"))
+        .filter(|line| line.contains("vault key") || line.starts_with("skopeo"))
+        .take(4)
+        .collect();
+    let [disable, refused, enable, again] = recipe.as_slice() else { panic!("{recipe:?}") };
+    let shell = |line: &str| {
+        let mut shell = bounded("sh");
+        shell.args(["-c", line]).env("HOME", world.folder());
+        shell
+    };
+    good(&mut shell(again));
+    good(&mut shell(disable));
+    eventually("the registry is closed", || server.get("/v2/_catalog").status == 403);
+    let told = bad(&mut shell(refused)).to_lowercase();
+    assert!(told.contains("disabled") && told.contains("enable"), "{told}");
+    good(&mut shell(enable));
+    eventually("the registry is open", || server.get("/v2/_catalog").status == 200);
+    good(&mut shell(again));
 }

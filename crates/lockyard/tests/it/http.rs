@@ -84,6 +84,19 @@ impl Call {
         self.stream.flush()
     }
 
+    /// Reads a little of the answer.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.read(buffer)
+    }
+
+    /// Reads what is left of the answer and returns how many bytes came before the connection
+    /// ended, in whichever way it did.
+    pub(crate) fn drain(mut self) -> usize {
+        let mut rest = Vec::new();
+        drop(self.stream.read_to_end(&mut rest));
+        rest.len()
+    }
+
     /// Reads the answer to its end.
     pub(crate) fn finish(mut self) -> std::io::Result<Reply> {
         let mut all = Vec::new();
