@@ -1,4 +1,4 @@
-//! What runs beside requests: the keyring's watch over vaults, and the sweep.
+//! What runs beside requests: the keyring's watch over vaults, the sweep and the collection.
 //!
 //! Jobs take no input: each looks at what is, and may be cut off or run twice at any time. The
 //! store moves its log into the database by itself whenever it is idle.
@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lockyard_base::chain;
-use lockyard_registry::Registries;
+use lockyard_registry::{CollectMode, CollectReport, Registries};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::instance::Instance;
@@ -14,10 +14,38 @@ use crate::instance::Instance;
 /// How often expired uploads and dead parts are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// How often garbage is collected.
+const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
+/// When it is collected first: a start has other things to do, and clients come back.
+const COLLECT_FIRST: Duration = Duration::from_secs(10 * 60);
+
 /// Starts all jobs; they end after `stop`.
 pub(crate) fn start(instance: &Instance, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(Arc::clone(&instance.keyring).run(stop.clone()));
     tasks.spawn(sweep(Arc::clone(&instance.registries), stop.clone()));
+    tasks.spawn(collect(Arc::clone(&instance.registries), stop.clone()));
+}
+
+async fn collect(registries: Arc<Registries>, stop: CancellationToken) {
+    let first = tokio::time::Instant::now() + COLLECT_FIRST;
+    let mut ticks = tokio::time::interval_at(first, COLLECT_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let job = async {
+        loop {
+            ticks.tick().await;
+            match registries.collect(CollectMode::Act).await {
+                Ok(CollectReport { links, blobs, kept, registries_locked, .. }) => {
+                    tracing::info!(links, blobs, kept, registries_locked, "garbage was collected");
+                    if kept > 0 {
+                        tracing::warn!(kept, "edges are missing or manifests damaged: run a scrub");
+                    }
+                }
+                Err(error) => tracing::warn!(cause = %chain(&error), "the collection failed"),
+            }
+        }
+    };
+    // Each of its transactions is whole: it may be cut off anywhere, and must not hold up an end.
+    stop.run_until_cancelled(job).await;
 }
 
 async fn sweep(registries: Arc<Registries>, stop: CancellationToken) {

@@ -33,7 +33,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     match command::run(command::Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => failure.report(),
     }
 }

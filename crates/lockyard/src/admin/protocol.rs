@@ -1,4 +1,6 @@
-//! What goes over the admin socket: one line of JSON each way, then the connection ends.
+//! What goes over the admin socket: one line of JSON as the question, one as the answer, then the
+//! connection ends. Upkeep takes long and may have much to say: its answer comes in several lines,
+//! with progress in between.
 //!
 //! The socket's mode is its access control: only the user that runs the server can connect.
 
@@ -21,6 +23,8 @@ pub(crate) enum Request {
     Key(KeyRequest),
     /// Something about registries.
     Registry(RegistryRequest),
+    /// Something that takes long.
+    Upkeep(UpkeepRequest),
 }
 
 /// What an operator asks the embedded vault for; keys are `vault/name` or `vault/name/version`.
@@ -82,6 +86,50 @@ pub(crate) enum RegistryRequest {
     },
 }
 
+/// What an operator asks for that takes long and tells how far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum UpkeepRequest {
+    /// Reads everything that is stored and says what is wrong.
+    Scrub {
+        /// Bytes per second at most.
+        rate: Option<u64>,
+        /// Whether to go on where an unfinished scrub stopped.
+        resume: bool,
+        /// Whether the report is for programs.
+        json: bool,
+    },
+    /// Takes away what nothing needs.
+    Collect {
+        /// Whether only to say what would go.
+        dry_run: bool,
+        /// Whether the report is for programs.
+        json: bool,
+    },
+}
+
+/// What upkeep came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Verdict {
+    /// All is well.
+    #[default]
+    Clean,
+    /// Something is wrong with what is stored.
+    Findings,
+    /// It was stopped before its end, and found nothing before that.
+    Unfinished,
+}
+
+/// What upkeep has to say.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// For the operator's terminal, or for a program.
+    pub(crate) lines: Vec<String>,
+    /// In one word.
+    pub(crate) verdict: Verdict,
+}
+
 /// A request as it is sent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Question {
@@ -96,16 +144,65 @@ pub(super) struct Answer {
     pub(super) lines: Option<Vec<String>>,
     pub(super) error: Option<String>,
     pub(super) cure: Option<String>,
+    /// How far upkeep is; the answer is still to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) progress: Option<String>,
+    /// Whether more lines follow with the next answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) more: bool,
+    /// What upkeep came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) verdict: Option<Verdict>,
 }
 
 impl Answer {
     pub(super) fn new(outcome: Outcome<Vec<String>>) -> Self {
         match outcome {
-            Ok(lines) => Self { version: VERSION, lines: Some(lines), error: None, cure: None },
+            Ok(lines) => Self { lines: Some(lines), ..Self::empty() },
             Err(failure) => {
                 let (error, cure) = failure.into_parts();
-                Self { version: VERSION, lines: None, error: Some(error), cure }
+                Self { error: Some(error), cure, ..Self::empty() }
             }
+        }
+    }
+
+    /// How far upkeep is.
+    pub(super) fn progress(text: String) -> Self {
+        Self { progress: Some(text), ..Self::empty() }
+    }
+
+    /// The answers that carry what upkeep came to.
+    pub(super) fn report(outcome: Outcome<Report>) -> Vec<Self> {
+        let Report { lines, verdict } = match outcome {
+            Ok(report) => report,
+            Err(failure) => return vec![Self::new(Err(failure))],
+        };
+        let mut answers = Vec::new();
+        let (mut chunk, mut length) = (Vec::new(), 0);
+        for line in lines {
+            // JSON needs six bytes for one at worst.
+            let cost = 6 * line.len() + 8;
+            if length + cost > LINE_BYTES_MAX / 2 && !chunk.is_empty() {
+                let lines = Some(std::mem::take(&mut chunk));
+                answers.push(Self { lines, more: true, ..Self::empty() });
+                length = 0;
+            }
+            length += cost;
+            chunk.push(line);
+        }
+        answers.push(Self { lines: Some(chunk), verdict: Some(verdict), ..Self::empty() });
+        answers
+    }
+
+    fn empty() -> Self {
+        Self {
+            version: VERSION,
+            lines: None,
+            error: None,
+            cure: None,
+            progress: None,
+            more: false,
+            verdict: None,
         }
     }
 
@@ -133,6 +230,27 @@ mod tests {
         assert_eq!(line, expected);
         let stranger = r#"{"version":1,"request":{"key":{"destroy":{"key":"a/b"}}}}"#;
         assert!(serde_json::from_str::<Question>(stranger).is_err());
+    }
+
+    #[test]
+    fn a_long_report_comes_in_answers_that_each_fit_a_line() {
+        let lines: Vec<String> = (0..5000).map(|n| format!("line {n}: \u{1}\"quoted\"")).collect();
+        let report = Report { lines: lines.clone(), verdict: Verdict::Findings };
+        let answers = Answer::report(Ok(report));
+        assert!(answers.len() > 1);
+        let (last, first) = answers.split_last().expect("at least one");
+        assert!(first.iter().all(|answer| answer.more && answer.verdict.is_none()));
+        assert_eq!((last.more, last.verdict), (false, Some(Verdict::Findings)));
+        let mut read = Vec::new();
+        for answer in answers {
+            let line = serde_json::to_string(&answer).expect("JSON");
+            assert!(line.len() < LINE_BYTES_MAX);
+            let answer: Answer = serde_json::from_str(&line).expect("its own text");
+            read.extend(answer.into_outcome().expect("lines"));
+        }
+        assert_eq!(read, lines);
+        let empty = Report { lines: Vec::new(), verdict: Verdict::Clean };
+        assert_eq!(Answer::report(Ok(empty)).len(), 1);
     }
 
     #[test]

@@ -12,13 +12,14 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
+    sync::watch,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     SOCKET,
-    protocol::{Answer, LINE_BYTES_MAX, Question, Request, VERSION},
+    protocol::{Answer, LINE_BYTES_MAX, Question, Request, UpkeepRequest, VERSION},
 };
 use crate::{
     failure::{Failure, Outcome},
@@ -64,7 +65,7 @@ impl AdminSocket {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    tasks.spawn(answer_one(stream, Arc::clone(&instance)));
+                    tasks.spawn(answer_one(stream, Arc::clone(&instance), stop.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "an operator's connection could not be accepted");
@@ -80,14 +81,47 @@ impl AdminSocket {
     }
 }
 
-async fn answer_one(stream: UnixStream, instance: Arc<Instance>) {
+async fn answer_one(stream: UnixStream, instance: Arc<Instance>, stop: CancellationToken) {
     let mut stream = BufReader::new(stream);
     let outcome = match read_question(&mut stream).await {
+        Ok(Request::Upkeep(request)) => {
+            return answer_upkeep(&mut stream, &instance, request, &stop).await;
+        }
         Ok(request) => perform(&instance, request).await,
         Err(failure) => Err(failure),
     };
     if let Err(error) = write_answer(&mut stream, Answer::new(outcome)).await {
         tracing::debug!(%error, "an operator did not take the answer");
+    }
+}
+
+/// Answers with progress once in a while and a report at the end. Upkeep stops when the operator
+/// goes away or the server stops.
+async fn answer_upkeep(
+    stream: &mut BufReader<UnixStream>,
+    instance: &Instance,
+    request: UpkeepRequest,
+    stop: &CancellationToken,
+) {
+    let cancel = stop.child_token();
+    let (tell, told) = watch::channel(String::new());
+    let mut work = std::pin::pin!(super::perform_upkeep(instance, request, &cancel, &tell));
+    let outcome = loop {
+        tokio::select! {
+            biased;
+            outcome = &mut work => break outcome,
+            () = tokio::time::sleep(super::SHOW_EVERY) => {}
+        }
+        let progress = told.borrow().clone();
+        if write_answer(stream, Answer::progress(progress)).await.is_err() {
+            cancel.cancel();
+        }
+    };
+    for answer in Answer::report(outcome) {
+        if let Err(error) = write_answer(stream, answer).await {
+            tracing::debug!(%error, "an operator did not take the report");
+            return;
+        }
     }
 }
 
@@ -133,6 +167,7 @@ async fn perform(instance: &Arc<Instance>, request: Request) -> Outcome<Vec<Stri
             Ok(lines)
         }
         Request::Registry(request) => super::perform_on_registries(instance, request).await,
+        Request::Upkeep(_) => Err(Failure::text("upkeep answers in several lines")),
     }
 }
 

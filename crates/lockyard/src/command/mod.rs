@@ -5,6 +5,9 @@ mod key;
 mod offline;
 mod registry;
 mod slot;
+mod upkeep;
+
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -35,6 +38,10 @@ enum Command {
     Vault(Room<VaultCommand>),
     /// The registries of this instance
     Registry(Room<registry::RegistryCommand>),
+    /// Read everything that is stored and say what is wrong
+    Scrub(upkeep::Scrub),
+    /// Take away what no manifest needs; a server does so by itself every hour
+    Gc(upkeep::Collect),
     /// The instance's own key
     Admin(Room<AdminCommand>),
     /// Tools for looking into sealed data
@@ -61,9 +68,11 @@ enum AdminCommand {
 }
 
 /// Runs a command to its end.
-pub(crate) fn run(cli: Cli) -> Outcome {
+pub(crate) fn run(cli: Cli) -> Outcome<ExitCode> {
     let env = Environment::read();
-    match cli.command {
+    let done = match cli.command {
+        Command::Scrub(command) => return upkeep::scrub(command, &env),
+        Command::Gc(command) => return upkeep::collect(command, &env),
         Command::Serve(flags) => serve(flags, &env, Protection::ServiceManaged),
         Command::Quickstart(flags) => serve(flags, &env, Protection::CustomerKey),
         Command::Vault(room) => {
@@ -76,7 +85,8 @@ pub(crate) fn run(cli: Cli) -> Outcome {
             slot::run(room.command, &env)
         }
         Command::Debug(room) => debug::run(room.command, &env),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn serve(flags: ServeFlags, env: &Environment, protection: Protection) -> Outcome {

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
 use crate::{
-    admin::{self, KeyRequest, RegistryRequest, Request},
+    admin::{self, KeyRequest, RegistryRequest, Report, Request, UpkeepRequest},
     config::DataConfig,
     data_dir::{DataDir, DataDirError},
     failure::{OrFail as _, Outcome},
     instance::{self, Instance},
     machine::Machine,
+    say::Progress,
 };
 
 /// Performs a request about keys. Without a server it needs the vault's key only.
@@ -36,6 +40,38 @@ pub(super) fn on_registries(data: &DataConfig, request: RegistryRequest) -> Outc
             outcome
         }
     }
+}
+
+/// Performs upkeep and shows how far it is. Without a server it needs the service key and the vault,
+/// and an interrupt stops it in good order.
+pub(super) fn upkeep(data: &DataConfig, request: UpkeepRequest) -> Outcome<Report> {
+    let mut progress = Progress::default();
+    let outcome = match taken(data)? {
+        None => admin::ask_for_upkeep(&data.data_dir, request, |text| progress.show(text)),
+        Some(dir) => {
+            let instance = Instance::open(dir, data, Machine::real())?;
+            let cancel = CancellationToken::new();
+            let outcome = runtime()?.block_on(async {
+                instance.registries.admit_all().await.or_fail()?;
+                let (tell, told) = watch::channel(String::new());
+                let work = admin::perform_upkeep(&instance, request, &cancel, &tell);
+                let mut work = std::pin::pin!(work);
+                loop {
+                    tokio::select! {
+                        biased;
+                        outcome = &mut work => return outcome,
+                        _ = tokio::signal::ctrl_c() => cancel.cancel(),
+                        () = tokio::time::sleep(admin::SHOW_EVERY) => {}
+                    }
+                    progress.show(&told.borrow());
+                }
+            });
+            instance.close();
+            outcome
+        }
+    };
+    progress.end();
+    outcome
 }
 
 /// Takes the data directory; `None` if a server has it.

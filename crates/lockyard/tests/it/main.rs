@@ -21,6 +21,7 @@ mod sealed;
 mod search;
 mod start;
 mod trouble;
+mod upkeep;
 mod world;
 
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ use outside::Story;
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
-    let rooms: [(&str, Vec<Story>); 8] = [
+    let rooms: [(&str, Vec<Story>); 9] = [
         ("clients", clients::stories()),
         ("conformance", conformance::stories()),
         ("export", export::stories()),
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         ("sealed", sealed::stories()),
         ("start", start::stories()),
         ("trouble", trouble::stories()),
+        ("upkeep", upkeep::stories()),
     ];
     let trials = rooms
         .into_iter()
