@@ -11,6 +11,7 @@
 
 mod clients;
 mod conformance;
+mod durable;
 mod export;
 mod http;
 mod image;
@@ -20,6 +21,7 @@ mod push;
 mod sealed;
 mod search;
 mod start;
+mod trace;
 mod trouble;
 mod upkeep;
 mod world;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let rooms: [(&str, Vec<Story>); 9] = [
         ("clients", clients::stories()),
         ("conformance", conformance::stories()),
+        ("durable", durable::stories()),
         ("export", export::stories()),
         ("lockout", lockout::stories()),
         ("push", push::stories()),
