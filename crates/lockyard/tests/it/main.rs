@@ -28,11 +28,9 @@ mod world;
 
 use std::process::ExitCode;
 
-use outside::Story;
-
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
-    let rooms: [(&str, Vec<Story>); 9] = [
+    let rooms = [
         ("clients", clients::stories()),
         ("conformance", conformance::stories()),
         ("durable", durable::stories()),
