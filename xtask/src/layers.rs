@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::process;
 
 /// Every crate of the workspace with the crates of ours that it is built on, from the inside out.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     // ring 0: words
     ("base", &[]),
     ("oci", &[]),
@@ -27,12 +27,14 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("web", &["base", "oci", "keyring", "registry"]),
     // ring 5: composition and chores
     ("lockyard", &["base", "oci", "keyring", "store", "blobs", "vault", "registry", "web"]),
+    // dev only
+    ("testkit", &["base", "oci", "keyring", "store", "blobs", "registry"]),
     ("xtask", &[]),
 ];
 
 /// Dependencies that only some rooms may have, each for the reason of its ring.
 const RESERVED: [(&str, &[&str]); 6] = [
-    ("rusqlite", &["store", "vault"]),
+    ("rusqlite", &["store", "vault", "testkit"]),
     ("postgres", &["store"]),
     ("aws-lc-rs", &["seal", "keyring", "vault", "registry", "lockyard"]),
     ("axum", &["web", "lockyard"]),

@@ -1,0 +1,18 @@
+//! The fault kit's suite: nothing that was acknowledged is ever lost, whatever fails and whenever.
+//!
+//! Every test prints its seed; `LOCKYARD_SEED` replays it. `LOCKYARD_ROUNDS` sets how many rounds of
+//! concurrent work are cut off.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "this crate is a test, and it tells its seeds"
+)]
+
+mod disk;
+mod faults;
+mod power;
+mod script;
+mod setting;
+mod step;
