@@ -100,6 +100,11 @@ impl Metrics {
         Connected(self.connections.clone())
     }
 
+    /// How many connections are open now.
+    pub fn open_connections(&self) -> u64 {
+        u64::try_from(self.connections.get()).unwrap_or(0)
+    }
+
     /// Counts a connection that was cut because its registry was locked.
     pub(crate) fn cut(&self) {
         let _count = self.cut.inc();

@@ -30,6 +30,10 @@ use crate::{
 
 /// How long the runtime may take to let go of blocked threads at the end.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
+/// An end that takes no longer says nothing of what it waits for.
+const QUIET_TIME: Duration = Duration::from_millis(200);
+/// How often an end says what it still waits for.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs a server until it is told to stop.
 pub(crate) fn run(config: &ServeConfig, protection: Protection) -> Outcome {
@@ -127,7 +131,8 @@ impl Ready {
         })?;
         tasks.spawn(socket.serve(Arc::clone(instance), stop.clone()));
         jobs::start(instance, &tasks, &stop);
-        self.start_faces(config, listeners, &tasks, &stop);
+        let metrics = Metrics::new();
+        self.start_faces(config, listeners, &metrics, (&tasks, &stop));
         if RunFile::is_stale(instance.dir.path()) {
             instance::check_after_crash(instance, &tasks, &stop);
         }
@@ -151,7 +156,8 @@ impl Ready {
         tracing::info!("ready");
 
         signals.wait().await;
-        drain(instance, &tasks, &stop, &mut signals).await;
+        stop.cancel();
+        drain(instance, &metrics, &tasks, &mut signals).await;
         if let Err(error) = run_file.remove() {
             tracing::warn!(%error, "run.json could not be removed");
         }
@@ -162,12 +168,11 @@ impl Ready {
         &self,
         config: &ServeConfig,
         listeners: Listeners,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
+        metrics: &Metrics,
+        (tasks, stop): (&TaskTracker, &CancellationToken),
     ) {
         let Self { instance, addresses, certificate, .. } = self;
         let names = Names::new(config.domain.as_str(), self.public_port);
-        let metrics = Metrics::new();
         let faces = Faces {
             registries: Arc::clone(&instance.registries),
             credentials: Arc::clone(&self.owner) as _,
@@ -214,31 +219,45 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Lets open work end; a second signal ends it at once.
-async fn drain(
-    instance: &Instance,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-    signals: &mut Signals,
-) {
-    stop.cancel();
+/// Lets open work end and says what it waits for; a second signal ends it at once.
+async fn drain(instance: &Instance, metrics: &Metrics, tasks: &TaskTracker, signals: &mut Signals) {
     tasks.close();
-    say(format_args!(
-        "stopping: waiting up to {} s for open requests; a second signal ends them at once",
-        lockyard_web::limit::SHUTDOWN_TIME_MAX.as_secs()
-    ));
+    say("stopping");
     let draining = async {
         tasks.wait().await;
-        let uploads = instance.registries.draining();
-        if uploads > 0 {
-            say(format_args!("stopping: finishing {uploads} cut uploads"));
-        }
+        // What clients that were cut off had sent is kept.
         instance.registries.drain().await;
+    };
+    let telling = async {
+        // Idle connections end by themselves in a moment.
+        tokio::time::sleep(QUIET_TIME).await;
+        loop {
+            say(format_args!(
+                "stopping: waiting up to {} s for {}; a second signal ends them at once",
+                lockyard_web::limit::SHUTDOWN_TIME_MAX.as_secs(),
+                open_work(metrics.open_connections(), instance.registries.draining()),
+            ));
+            tokio::time::sleep(TELL_EVERY).await;
+        }
     };
     tokio::select! {
         () = draining => {}
+        () = telling => {}
         () = signals.wait() => say("stopping now; unfinished uploads can be resumed"),
     }
+}
+
+/// What an end has to wait for, in words.
+fn open_work(connections: u64, uploads: usize) -> String {
+    let some = |number: u64, thing: &str| match number {
+        0 => None,
+        1 => Some(format!("1 {thing}")),
+        more => Some(format!("{more} {thing}s")),
+    };
+    let uploads = u64::try_from(uploads).unwrap_or(u64::MAX);
+    let work = [some(connections, "connection"), some(uploads, "upload")];
+    let work: Vec<String> = work.into_iter().flatten().collect();
+    if work.is_empty() { "jobs that are under way".to_owned() } else { work.join(" and ") }
 }
 
 /// Wipes the keys and closes the database.
@@ -270,5 +289,18 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_names_what_it_waits_for() {
+        assert_eq!(open_work(1, 0), "1 connection");
+        assert_eq!(open_work(12, 1), "12 connections and 1 upload");
+        assert_eq!(open_work(0, 2), "2 uploads");
+        assert_eq!(open_work(0, 0), "jobs that are under way");
     }
 }

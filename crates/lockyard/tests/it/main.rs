@@ -20,6 +20,7 @@ mod outside;
 mod push;
 mod sealed;
 mod search;
+mod shutdown;
 mod start;
 mod trace;
 mod trouble;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         ("lockout", lockout::stories()),
         ("push", push::stories()),
         ("sealed", sealed::stories()),
+        ("shutdown", shutdown::stories()),
         ("start", start::stories()),
         ("trouble", trouble::stories()),
         ("upkeep", upkeep::stories()),

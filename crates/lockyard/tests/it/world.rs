@@ -187,12 +187,27 @@ impl Server {
     }
 
     /// Asks the server to end and waits until it has, in good order.
-    pub(crate) fn stop(mut self) {
-        let id = self.child.id().to_string();
-        let asked = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status();
+    pub(crate) fn stop(self) {
+        self.signal();
+        self.ended_well();
+    }
+
+    /// Asks the server to end, without waiting for it.
+    pub(crate) fn signal(&self) {
+        let asked = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &self.id()]).status();
         assert!(asked.is_ok_and(|status| status.success()));
+    }
+
+    /// Waits until the server has ended, in good order, and returns all that it said.
+    pub(crate) fn ended_well(mut self) -> String {
         let status = wait(&mut self.child, PATIENCE);
         assert!(status.success(), "{status}\n{}", self.log());
+        self.log()
+    }
+
+    /// Returns the number of the server's process.
+    pub(crate) fn id(&self) -> String {
+        self.child.id().to_string()
     }
 
     /// Says whether the server still runs.
