@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::process;
 
 /// Every crate of the workspace with the crates of ours that it is built on, from the inside out.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     // ring 0: words
     ("base", &[]),
     ("oci", &[]),
@@ -27,6 +27,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("web", &["base", "oci", "keyring", "registry"]),
     // ring 5: composition and chores
     ("lockyard", &["base", "oci", "keyring", "store", "blobs", "vault", "registry", "web"]),
+    ("bench", &[]),
     // dev only
     ("testkit", &["base", "oci", "keyring", "store", "blobs", "registry"]),
     ("xtask", &[]),
