@@ -197,6 +197,14 @@ impl Keyring {
         self.entry(registry)?.lease().confirmed_since(now)
     }
 
+    /// How long ago a registry's access came back, if it was lost at any time since the start.
+    ///
+    /// A locked registry is frozen; what would have expired meanwhile gets its time again.
+    pub fn regained_since(&self, registry: RegistryId) -> Option<Duration> {
+        let now = self.clock.boot();
+        self.entry(registry)?.lease().regained_since(now)
+    }
+
     /// How many part ciphers are live in a registry's cell; 0 whenever it is locked.
     pub fn live_ciphers(&self, registry: RegistryId) -> usize {
         self.entry(registry).map_or(0, |entry| entry.cell.live_ciphers())

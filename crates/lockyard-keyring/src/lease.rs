@@ -85,6 +85,8 @@ pub(crate) struct Lease {
     /// Rises with every change event and every denial: grants of an earlier era are discarded.
     era: u64,
     last_asked: Option<BootInstant>,
+    /// When access last came back after it had been lost.
+    regained: Option<BootInstant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +99,7 @@ pub(crate) enum State {
 impl Lease {
     pub(crate) fn new(policy: LeasePolicy) -> Self {
         let state = State::Locked(LockReason::Starting);
-        Self { policy, permanent: false, state, era: 0, last_asked: None }
+        Self { policy, permanent: false, state, era: 0, last_asked: None, regained: None }
     }
 
     /// Says whether any vault has a word in this registry, as of the grant being taken in.
@@ -123,6 +125,11 @@ impl Lease {
             State::Granted(sent) => Some(now.since(sent)),
             State::Locked(_) => None,
         }
+    }
+
+    /// How long ago access came back, if it was ever lost since the start.
+    pub(crate) fn regained_since(&self, now: BootInstant) -> Option<Duration> {
+        self.regained.map(|regained| now.since(regained))
     }
 
     /// The vault says that something changed: grants asked for earlier no longer count.
@@ -158,7 +165,11 @@ impl Lease {
             Answer::Granted => {
                 let sent = match self.state {
                     State::Granted(sent) => sent.max(asked.at),
-                    State::Locked(_) => asked.at,
+                    State::Locked(LockReason::Starting) => asked.at,
+                    State::Locked(_) => {
+                        self.regained = Some(now);
+                        asked.at
+                    }
                 };
                 self.state = State::Granted(sent);
                 Act::Fill
@@ -289,8 +300,10 @@ mod tests {
         assert_eq!(lease.answered(asked, denied(), START), Act::Empty);
         assert!(!lease.is_due(START + secs(9)));
         assert!(lease.is_due(START + secs(10)));
+        assert_eq!(lease.regained_since(START + secs(10)), None);
         let asked = lease.ask(START + secs(10));
         assert_eq!(lease.answered(asked, Answer::Granted, START + secs(10)), Act::Fill);
+        assert_eq!(lease.regained_since(START + secs(15)), Some(secs(5)));
     }
 
     #[test]

@@ -37,7 +37,8 @@ pub struct CollectReport {
     /// Links that stay although no clear edge needs them, because a manifest that was opened does,
     /// or because a manifest of their repository could not be opened. Run a scrub.
     pub kept: u64,
-    /// Registries that were left alone because they are locked.
+    /// Registries that were left alone because they are locked, or were until less than the grace
+    /// ago.
     pub registries_locked: u64,
     /// On a dry run: what would go and why, in words for the operator's terminal. Holds names.
     pub explanations: Vec<String>,
@@ -62,6 +63,9 @@ impl Registries {
         let rows = self.ground().store.read(registry::list).await?;
         for row in rows {
             match self.open(row.registry_id, Caller::Anonymous) {
+                Ok(_) if self.rests(row.registry_id, self.ground().limits.grace) => {
+                    report.registries_locked += 1;
+                }
                 Ok(registry) => {
                     registry.collect_links(row.registry_id, mode, &mut report).await?;
                     registry.collect_blobs(row.registry_id, mode, &mut report).await?;

@@ -1,6 +1,6 @@
 //! All registries of an instance: making them, finding them, opening one for a request.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use lockyard_base::{Clock, Entropy, Epoch, RegistryId, WrapId};
 use lockyard_blobs::{BufferPool, PartStore};
@@ -108,6 +108,12 @@ impl Registries {
     /// The keyring that these registries use.
     pub fn keyring(&self) -> &Arc<Keyring> {
         &self.ground.keyring
+    }
+
+    /// Whether a registry was locked until less than `span` ago: whatever waits for that span to
+    /// pass begins to wait anew when access comes back (DESIGN 5).
+    pub(crate) fn rests(&self, registry: RegistryId, span: Duration) -> bool {
+        self.ground.keyring.regained_since(registry).is_some_and(|since| since < span)
     }
 
     /// Makes a registry, with a customer key or without, and takes it into the keyring.

@@ -43,16 +43,23 @@ impl Registries {
 
 impl Registry {
     async fn sweep(&self, id: RegistryId, report: &mut SweepReport) -> Result<(), RegistryError> {
-        while self.expire_uploads(id, report).await? == BATCH as usize {}
-        let abandoned = self
-            .write(move |txn, _, _| {
-                let now = txn.now();
-                let parts = part::expired_writing(txn, id, now, BATCH)?;
-                Ok(part::expire(txn, &parts, now)?.len() as u64)
-            })
-            .await?;
-        report.parts_abandoned += abandoned;
-        while self.delete_dead(id, report).await? == BATCH as usize {}
+        let limits = self.house.ground().limits;
+        if !self.house.rests(id, limits.upload_idle_max) {
+            while self.expire_uploads(id, report).await? == BATCH as usize {}
+        }
+        if !self.house.rests(id, limits.writing_lease) {
+            let abandoned = self
+                .write(move |txn, _, _| {
+                    let now = txn.now();
+                    let parts = part::expired_writing(txn, id, now, BATCH)?;
+                    Ok(part::expire(txn, &parts, now)?.len() as u64)
+                })
+                .await?;
+            report.parts_abandoned += abandoned;
+        }
+        if !self.house.rests(id, limits.read_grace) {
+            while self.delete_dead(id, report).await? == BATCH as usize {}
+        }
         Ok(())
     }
 

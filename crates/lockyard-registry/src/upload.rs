@@ -196,10 +196,13 @@ impl Registry {
 
     async fn session(&self, name: &RepositoryName, id: UploadId) -> Result<Session, RegistryError> {
         let name = name.clone();
+        let idle = self.house.ground().limits.upload_idle_max;
+        let rests = self.house.rests(self.rows.registry(), idle);
         self.read(move |txn, rows| {
             let repository = repository(txn, rows, &name)?.ok_or(RegistryError::UploadUnknown)?;
             let row = upload::get(txn, id)?.ok_or(RegistryError::UploadUnknown)?;
-            if row.repository_id != repository.repository_id || row.expires_at < txn.now() {
+            let expired = row.expires_at < txn.now() && !rests;
+            if row.repository_id != repository.repository_id || expired {
                 return Err(RegistryError::UploadUnknown);
             }
             let sealed = Sealed { epoch: row.epoch, bytes: &row.sealed };

@@ -25,6 +25,7 @@ pub(crate) const STORIES: &[Story] = stories!["collect":
     edges_that_an_attacker_deleted_cost_nothing,
     a_manifest_that_does_not_open_keeps_its_repository,
     a_locked_registry_is_frozen,
+    grace_and_expiry_start_again_when_access_comes_back,
     more_than_one_batch_goes_at_once,
     two_collections_at_once_take_what_one_takes,
 ];
@@ -238,6 +239,26 @@ async fn a_locked_registry_is_frozen(base: Base) {
     assert!(!is_gone(&world.registry(), "app", b"garbage").await);
     world.wait(SECOND).await;
     assert_eq!(collect(&world).await.links, 1);
+}
+
+async fn grace_and_expiry_start_again_when_access_comes_back(base: Base) {
+    let mut world = World::new(&base).await;
+    let limits = Limits::default();
+    push(&world.registry(), "app", b"garbage").await;
+    let upload = world.registry().start_upload(&repo("app"), None).await.unwrap().ticket.id;
+    world.lock().await;
+    let locked = limits.grace + limits.upload_idle_max + SECOND;
+    world.clock.advance(locked);
+    world.store.advance_database_clock(locked);
+    world.unlock().await;
+    let left_alone = CollectReport { registries_locked: 1, ..CollectReport::default() };
+    assert_eq!(collect(&world).await, left_alone);
+    assert_eq!(world.house.sweep().await.unwrap().uploads_expired, 0);
+    world.registry().upload_status(&repo("app"), upload).await.unwrap();
+    world.wait(limits.grace + SECOND).await;
+    assert_eq!(collect(&world).await.links, 1);
+    world.wait(limits.upload_idle_max).await;
+    assert_eq!(world.house.sweep().await.unwrap().uploads_expired, 1);
 }
 
 async fn more_than_one_batch_goes_at_once(base: Base) {

@@ -5,6 +5,9 @@
 //! before it began, not before it got its locks: one statement that locks and looks (`DELETE …
 //! WHERE NOT EXISTS`) can miss an edge that a push committed while it waited, and lose data.
 //!
+//! Candidates are found in the order of the primary key, as a walk finds its rows (`walk.rs` says how):
+//! a page costs the same however long the table is.
+//!
 //! Links are locked in the order of their ids, as a push locks them, so that the two never wait for
 //! each other in a circle.
 
@@ -49,8 +52,8 @@ pub fn idle_links(
     let after = after.unwrap_or(LinkId::from_bytes([0; 16]));
     let sql = format!(
         "SELECT l.link_id, l.repository_id, l.blob_id, b.digest_index, l.touched_at \
-         FROM blob_link l JOIN blob b ON b.blob_id = l.blob_id \
-         WHERE {IDLE} AND b.registry_id = $2 AND l.link_id > $3 ORDER BY l.link_id LIMIT $4"
+         FROM blob_link l CROSS JOIN blob b \
+         WHERE b.blob_id = l.blob_id AND {IDLE} AND (b.registry_id || '') = $2 AND l.link_id > $3 ORDER BY l.link_id LIMIT $4"
     );
     txn.rows(
         &sql,
@@ -100,7 +103,7 @@ pub fn unlinked_blobs(
 ) -> Result<Vec<BlobId>, StoreError> {
     let after = after.unwrap_or(BlobId::from_bytes([0; 16]));
     txn.rows(
-        "SELECT b.blob_id FROM blob b WHERE b.registry_id = $1 AND b.blob_id > $2 \
+        "SELECT b.blob_id FROM blob b WHERE (b.registry_id || '') = $1 AND b.blob_id > $2 \
          AND NOT EXISTS (SELECT 1 FROM blob_link l WHERE l.blob_id = b.blob_id) \
          ORDER BY b.blob_id LIMIT $3",
         &[registry.into(), after.into(), i64::from(limit).into()],
