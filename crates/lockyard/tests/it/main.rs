@@ -15,6 +15,8 @@ mod durable;
 mod export;
 mod http;
 mod image;
+mod killed;
+mod load;
 mod lockout;
 mod outside;
 mod push;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         ("conformance", conformance::stories()),
         ("durable", durable::stories()),
         ("export", export::stories()),
+        ("killed", killed::stories()),
         ("lockout", lockout::stories()),
         ("push", push::stories()),
         ("sealed", sealed::stories()),
