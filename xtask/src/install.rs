@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{postgres, process};
+use crate::{apt, postgres, process};
 
 /// A program that a Debian package brings.
 const PROGRAMS: [(&str, &str); 8] = [
@@ -149,11 +149,7 @@ fn is_go_at_least_1_24(version: &str) -> bool {
 
 /// Installs the Debian packages whose programs are missing.
 fn debian_packages() -> Result<(), String> {
-    let mut packages: Vec<&str> = PROGRAMS
-        .iter()
-        .filter(|(program, _)| process::find(program).is_none())
-        .map(|(_, package)| *package)
-        .collect();
+    let mut packages = apt::missing(&PROGRAMS);
     if !postgres::installed() {
         packages.push("postgresql");
     }
@@ -161,34 +157,7 @@ fn debian_packages() -> Result<(), String> {
         packages.extend(["python3", "python3-venv"]);
     }
     packages.dedup();
-    if packages.is_empty() {
-        return Ok(());
-    }
-    let list = packages.join(" ");
-    process::say(&format!("xtask: missing Debian packages: {list}"));
-    let Some(apt_get) = process::find("apt-get") else {
-        return Err(format!("no `apt-get` here; please install yourself: {list}"));
-    };
-    let elevate: &[&str] = match (process::is_root(), process::find("sudo")) {
-        (true, _) => &[],
-        (false, Some(_)) => &["sudo", "--non-interactive"],
-        (false, None) => return Err(format!("not root and no `sudo`; as root, install: {list}")),
-    };
-    let apt = |arguments: &[&str]| {
-        let mut words = elevate.to_vec();
-        let apt_get = apt_get.to_string_lossy();
-        words.extend(["env", "DEBIAN_FRONTEND=noninteractive", &apt_get, "-qq"]);
-        words.extend(arguments);
-        let (program, rest) = words.split_first().expect("there is at least `env`");
-        process::run_with_retries(&words.join(" "), Command::new(program).args(rest))
-    };
-    let mut install = vec!["install", "-y", "--no-install-recommends"];
-    install.extend(&packages);
-    if apt(&["update"]) && apt(&install) {
-        Ok(())
-    } else {
-        Err(format!("`apt-get install {list}` failed"))
-    }
+    apt::install(&packages)
 }
 
 /// Says whether `python3 -m venv` would work; Debian ships the module's data separately.

@@ -1,8 +1,10 @@
-//! The chores of this repository: `cargo xtask test` and `cargo xtask tidy`.
+//! The chores of this repository: `cargo xtask test`, `bench` and `tidy`.
 //!
 //! Nothing here is linked into the server. It depends on next to nothing, because every first
 //! command in a fresh clone waits for it to build.
 
+mod apt;
+mod bench;
 mod install;
 mod layers;
 mod postgres;
@@ -21,6 +23,9 @@ usage: cargo xtask <chore>
   test [--no-install] [cargo test arguments…]
           install what the tests need, start a throw-away PostgreSQL, run every test there is;
           with arguments, run `cargo test` with those instead of `--workspace`
+  bench [SCENARIO…] [--rounds N] [--small] [--json FILE] [--url URL] [--debug] [--no-install]
+          build a release, fetch the peers, and measure all of them side by side;
+          `cargo xtask bench --help` has all flags and scenarios
   tidy    check the house rules that no compiler checks";
 
 fn main() -> ExitCode {
@@ -28,6 +33,7 @@ fn main() -> ExitCode {
     let root = workspace_root();
     let well = match arguments.split_first() {
         Some((chore, rest)) if chore == "test" => suite::run(&root, rest),
+        Some((chore, rest)) if chore == "bench" => bench::run(&root, rest),
         Some((chore, [])) if chore == "tidy" => report(&tidy::findings(&root)),
         _ => {
             process::say(USAGE);

@@ -42,7 +42,10 @@ impl Machine {
             if let Ok(program) = stage.program(kind)
                 && !stage.present(&[kind]).contains(&Kind::Url)
             {
-                programs.push((kind.name(), said(Command::new(program).arg(argument))));
+                let said = said(Command::new(program).arg(argument));
+                // Some say where they lie, which is nobody's business.
+                let said = said.replace(&program.display().to_string(), kind.name());
+                programs.push((kind.name(), said));
             }
         }
         Self {

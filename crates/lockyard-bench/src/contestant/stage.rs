@@ -27,6 +27,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Prepares an empty folder.
     pub(crate) fn new(options: Options) -> Outcome<Self> {
+        remove_remains(&options.work);
         let folder = options.work.join(format!("run-{}", std::process::id()));
         let what = || format!("making `{}`", folder.display());
         fs::create_dir_all(&folder).during(what())?;
@@ -127,6 +128,18 @@ impl Drop for Stage {
         if !self.options.keep {
             // What cannot be removed lies in a folder that nobody takes for anything else.
             drop(fs::remove_dir_all(&self.folder));
+        }
+    }
+}
+
+/// Removes what runs that were cut off have left.
+fn remove_remains(work: &Path) {
+    for entry in fs::read_dir(work).into_iter().flatten().filter_map(Result::ok) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let id = name.strip_prefix("run-").and_then(|id| id.parse::<u32>().ok());
+        if id.is_some_and(|id| !Path::new(&format!("/proc/{id}")).exists()) {
+            // What cannot be removed is no worse than it was.
+            drop(fs::remove_dir_all(entry.path()));
         }
     }
 }
