@@ -13,6 +13,7 @@
 mod disk;
 mod faults;
 mod power;
+mod rounds;
 mod script;
 mod setting;
 mod step;
