@@ -4,7 +4,7 @@ use lockyard_store::repository;
 
 use crate::{
     Action, Page, Registry, RegistryError,
-    listing::{Change, Listings},
+    listing::{Change, Listings, known},
     rows::Sealed,
 };
 
@@ -32,7 +32,8 @@ impl Registry {
                         None
                     } else {
                         let sealed = Sealed { epoch: row.epoch, bytes: &row.sealed };
-                        Some(rows.open_repository(row.repository_id, &row.name_index, sealed)?)
+                        let id = row.repository_id;
+                        known(id, rows.open_repository(id, &row.name_index, sealed))?
                     };
                     opened.push(Change { row: row.repository_id.into(), name });
                 }

@@ -14,6 +14,8 @@ use std::{
 use lockyard_base::{RepositoryId, RowId};
 use tokio::sync::Mutex;
 
+use crate::RegistryError;
+
 /// One page of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
@@ -21,6 +23,22 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Whether more follow.
     pub more: bool,
+}
+
+/// What a row of a list says, or `None` if it is damaged: such a row answers as unknown wherever it
+/// is asked for, so a list does without it too, and pushing again heals both.
+pub(crate) fn known<T>(
+    row: impl std::fmt::Display,
+    opened: Result<T, RegistryError>,
+) -> Result<Option<T>, RegistryError> {
+    match opened {
+        Ok(opened) => Ok(Some(opened)),
+        Err(RegistryError::Damaged(what)) => {
+            tracing::error!(%row, what, "a damaged row was left out of a list");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// A changed entry: its name, or `None` if it is gone.

@@ -291,6 +291,7 @@ impl Push {
             length: self.bytes.len() as u64,
             artifact_type: self.parsed.artifact_type().map(str::to_owned),
             annotations: self.parsed.annotations().clone(),
+            subject: self.parsed.subject().map(|subject| *subject.digest()),
         }
     }
 }

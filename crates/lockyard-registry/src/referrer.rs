@@ -4,7 +4,9 @@ use lockyard_base::ManifestId;
 use lockyard_oci::{Descriptor, Digest, RepositoryName};
 use lockyard_store::edge;
 
-use crate::{Action, Registry, RegistryError, manifest::open_row, session::repository};
+use crate::{
+    Action, Registry, RegistryError, listing::known, manifest::open_row, session::repository,
+};
 
 /// Descriptors on a page stop here, however few they are: annotations may be long.
 const PAGE_BYTES_MAX: usize = 2 << 20;
@@ -43,12 +45,21 @@ impl Registry {
             let (name, subject) = (name.clone(), *subject);
             let batch = self
                 .read(move |txn, rows| {
-                    let Some(found) = repository(txn, rows, &name)? else { return Ok(Vec::new()) };
+                    let found = known("of this name", repository(txn, rows, &name))?.flatten();
+                    let Some(found) = found else { return Ok(Vec::new()) };
+                    let home = found.repository_id;
                     let index = rows.digest_index(&subject)?;
-                    let found = edge::referrers(txn, found.repository_id, &index, after, BATCH)?;
+                    let found = edge::referrers(txn, home, &index, after, BATCH)?;
                     found
                         .iter()
-                        .map(|row| Ok((row.manifest_id, row.sealed.len(), open_row(rows, row)?)))
+                        .map(|row| {
+                            let record = known(row.manifest_id, open_row(rows, row))?;
+                            // Edges are hints: the sealed row has the last word.
+                            let record = record.filter(|record| {
+                                row.repository_id == home && record.subject == Some(subject)
+                            });
+                            Ok((row.manifest_id, row.sealed.len(), record))
+                        })
                         .collect::<Result<Vec<_>, RegistryError>>()
                 })
                 .await?;
@@ -58,6 +69,10 @@ impl Registry {
                     return Ok(Referrers { descriptors, next: after.map(|id| id.to_string()) });
                 }
                 after = Some(id);
+                let Some(record) = record else {
+                    tracing::error!(manifest = %id, "a manifest was left out of the referrers");
+                    continue;
+                };
                 if artifact_type
                     .is_none_or(|wanted| record.artifact_type.as_deref() == Some(wanted))
                 {

@@ -43,6 +43,8 @@ pub(crate) struct ManifestRecord {
     pub(crate) length: u64,
     pub(crate) artifact_type: Option<String>,
     pub(crate) annotations: BTreeMap<String, String>,
+    /// What it refers to: edges say so in the clear, this proves it.
+    pub(crate) subject: Option<Digest>,
 }
 
 impl ManifestRecord {
@@ -216,12 +218,14 @@ impl Rows {
     ) -> Result<SealedRow, RegistryError> {
         let annotations = serde_json::to_vec(&record.annotations)
             .map_err(|_| RegistryError::Internal("annotations are strings"))?;
+        let subject = record.subject.map(Digest::to_bytes).unwrap_or_default();
         let fields = FieldWriter::with_capacity(annotations.len() + 1024)
             .field(&record.digest.to_bytes())
             .field(record.media_type.as_str().as_bytes())
             .field(&record.length.to_be_bytes())
             .field(record.artifact_type.as_deref().unwrap_or("").as_bytes())
-            .field(&annotations);
+            .field(&annotations)
+            .field(&subject);
         row.with("sealed", |place| self.seal(place, &fields))
     }
 
@@ -238,8 +242,12 @@ impl Rows {
         let artifact_type = fields.text()?;
         let annotations = serde_json::from_slice(fields.field()?).map_err(|_| LAYOUT)?;
         let artifact_type = (!artifact_type.is_empty()).then(|| artifact_type.to_owned());
+        let subject = match fields.field()? {
+            b"" => None,
+            bytes => Some(Digest::from_bytes(bytes).map_err(|_| LAYOUT)?),
+        };
         fields.end()?;
-        Ok(ManifestRecord { digest, media_type, length, artifact_type, annotations })
+        Ok(ManifestRecord { digest, media_type, length, artifact_type, annotations, subject })
     }
 
     /// Seals a manifest's bytes as they were pushed; they stand in a column of their own so that a

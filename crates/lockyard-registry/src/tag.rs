@@ -6,7 +6,7 @@ use lockyard_store::{Txn, tag};
 
 use crate::{
     Action, Page, Registry, RegistryError,
-    listing::{Change, Listings},
+    listing::{Change, Listings, known},
     rows::{Rows, Sealed, TagPlace},
     session::repository,
 };
@@ -24,7 +24,8 @@ impl Registry {
     ) -> Result<Page<String>, RegistryError> {
         self.authorize(Action::Pull)?;
         let name = name.clone();
-        let found = self.read(move |txn, rows| repository(txn, rows, &name)).await?;
+        let found = self.read(move |txn, rows| repository(txn, rows, &name)).await;
+        let found = known("of this name", found)?.flatten();
         let Some(found) = found else { return Err(RegistryError::NameUnknown) };
         let id = found.repository_id;
         let listings = self.rows.unlocked().cache::<Listings>()?;
@@ -119,7 +120,11 @@ fn changes(
         .ok_or(RegistryError::NameUnknown)?;
     let mut opened = Vec::with_capacity(changes.rows.len());
     for row in &changes.rows {
-        let name = if row.deleted { None } else { Some(open(rows, row)?.0) };
+        let name = if row.deleted {
+            None
+        } else {
+            known(row.tag_id, open(rows, row))?.map(|(name, _)| name)
+        };
         opened.push(Change { row: row.tag_id.into(), name });
     }
     let full = changes.rows.len() == REFRESH_ROWS as usize;
