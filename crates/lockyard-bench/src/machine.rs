@@ -91,6 +91,14 @@ impl Machine {
     }
 }
 
+/// Returns how many bytes of memory could be used without pushing others out.
+pub(crate) fn memory_available() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kibibytes.unwrap_or_default() * 1024
+}
+
 /// Runs a program and returns the first line of whatever it said.
 fn said(command: &mut Command) -> String {
     let Ok(output) = command.output() else { return String::new() };

@@ -9,7 +9,7 @@ mod lockyard;
 mod nginx;
 mod stage;
 
-pub(crate) use stage::Stage;
+pub(crate) use stage::{Stage, warm_memory};
 
 use std::path::PathBuf;
 

@@ -8,7 +8,7 @@ use std::sync::Barrier;
 use crate::{
     clock,
     content::{Content, Mould},
-    contestant::{Contestant, Kind, Stage},
+    contestant::{Contestant, Kind, Stage, warm_memory},
     failure::{Failure, Outcome},
     figures::{Figures, Meter, Spent, Unit, gigabytes},
 };
@@ -49,8 +49,9 @@ fn run(stage: &Stage, figures: &mut Figures, case: &str, mould: &Mould, streams:
             // The first push of a process pays for more than itself.
             contestant.plain.connect()?.push(REPOSITORY, &Mould::new(1 << 20).cast())?;
             stage.settle()?;
-            let spent = push_all(&contestant, REPOSITORY, &blobs)?;
             let bytes = blobs.iter().map(Content::len).sum();
+            warm_memory(bytes);
+            let spent = push_all(&contestant, REPOSITORY, &blobs)?;
             figures.add(case, *kind, Unit::GbPerSecond, spent.bytes(bytes));
             contestant.plain.connect()?.verify(REPOSITORY, blobs[0].digest())?;
             contestant.dismiss()?;

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     clock,
     content::Mould,
-    contestant::{Contestant, Kind, Stage},
+    contestant::{Contestant, Kind, Stage, warm_memory},
     failure::{During as _, Failure, Outcome},
     figures::{Figures, Meter, Unit},
     process::children_cpu,
@@ -62,6 +62,7 @@ fn copy_both_ways(
         ("skopeo pull", "--src-tls-verify=false", remote.clone(), local(&copied)),
     ] {
         stage.settle()?;
+        warm_memory(LAYERS as u64 * stage.options().sizes.layer_bytes);
         let before = children_cpu();
         let ((), spent) = Meter::measure(contestant, || copy(flag, &from, &to))?;
         let client = children_cpu().saturating_sub(before);
