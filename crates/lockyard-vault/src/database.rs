@@ -119,6 +119,15 @@ fn leave_transaction(connection: &Connection) -> Result<(), VaultError> {
 pub struct DatabaseError(#[from] rusqlite::Error);
 
 impl DatabaseError {
+    /// Whether there is no room for what the database has to write. Growing the shared index is the
+    /// one I/O error that nearly always means the same.
+    pub fn is_full(&self) -> bool {
+        self.0.sqlite_error().is_some_and(|error| {
+            error.code == ErrorCode::DiskFull
+                || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+        })
+    }
+
     /// Whether the answer shows damage; everything else (disk, memory, locks) says nothing about
     /// the rows.
     pub(crate) fn is_damage(&self) -> bool {

@@ -13,6 +13,7 @@ use std::{
 use lockyard_base::chain;
 use lockyard_registry::RegistryError;
 use lockyard_store::StoreError;
+use lockyard_vault::DatabaseError;
 
 /// A reason to end the process, told on standard error.
 #[derive(Debug)]
@@ -91,7 +92,8 @@ fn is_full(error: &(dyn Error + 'static)) -> bool {
         let full_store = matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Full(_)));
         let full_registry =
             matches!(error.downcast_ref::<RegistryError>(), Some(RegistryError::Full));
-        if full_file || full_store || full_registry {
+        let full_vault = error.downcast_ref::<DatabaseError>().is_some_and(DatabaseError::is_full);
+        if full_file || full_store || full_registry || full_vault {
             return true;
         }
         link = error.source();

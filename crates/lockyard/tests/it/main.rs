@@ -11,8 +11,10 @@
 
 mod clients;
 mod conformance;
+mod disk;
 mod durable;
 mod export;
+mod full;
 mod http;
 mod image;
 mod killed;
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ("conformance", conformance::stories()),
         ("durable", durable::stories()),
         ("export", export::stories()),
+        ("full", full::stories()),
         ("killed", killed::stories()),
         ("lockout", lockout::stories()),
         ("push", push::stories()),

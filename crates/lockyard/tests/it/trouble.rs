@@ -4,11 +4,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::json;
 
-use crate::outside::{Need, Story, good, program, stories};
+use crate::disk::SmallDisk;
+use crate::outside::{Need, Story, stories};
 use crate::push;
 use crate::world::{Server, World, eventually, refusal, serving};
 
@@ -164,36 +164,6 @@ fn never_served(server: &Server, path: &str, good: &[u8]) {
         }
         Ok(reply) => assert_eq!(reply.oci_error().0, "BLOB_UNKNOWN", "{reply:?}"),
         Err(_) => {}
-    }
-}
-
-/// A small file system in memory; unmounted when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(folder: PathBuf, megabytes: u32) -> Self {
-        let options = format!("size={megabytes}m,mode=0700");
-        good(program("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&folder));
-        Self(folder)
-    }
-
-    fn resize(&self, megabytes: u32) {
-        let options = format!("remount,size={megabytes}m");
-        good(program("mount").args(["-o", &options]).arg(&self.0));
-    }
-
-    /// Fills the disk to its last byte.
-    fn fill(&self) -> PathBuf {
-        let file = self.0.join("filler");
-        let of = format!("of={}", file.display());
-        drop(program("dd").args(["if=/dev/zero", &of, "bs=4096"]).output());
-        file
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
     }
 }
 
