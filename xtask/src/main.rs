@@ -1,4 +1,4 @@
-//! The chores of this repository: `cargo xtask test`, `bench` and `tidy`.
+//! The chores of this repository: `cargo xtask test`, `bench`, `soak` and `tidy`.
 //!
 //! Nothing here is linked into the server. It depends on next to nothing, because every first
 //! command in a fresh clone waits for it to build.
@@ -9,6 +9,7 @@ mod install;
 mod layers;
 mod postgres;
 mod process;
+mod soak;
 mod source;
 mod suite;
 mod tidy;
@@ -26,6 +27,8 @@ usage: cargo xtask <chore>
   bench [SCENARIO…] [--rounds N] [--small] [--json FILE] [--url URL] [--debug] [--no-install]
           build a release, fetch the peers, and measure all of them side by side;
           `cargo xtask bench --help` has all flags and scenarios
+  soak [--minutes N]
+          load a release build for ten minutes and see that nothing grows
   tidy    check the house rules that no compiler checks";
 
 fn main() -> ExitCode {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let well = match arguments.split_first() {
         Some((chore, rest)) if chore == "test" => suite::run(&root, rest),
         Some((chore, rest)) if chore == "bench" => bench::run(&root, rest),
+        Some((chore, rest)) if chore == "soak" => soak::run(&root, rest),
         Some((chore, [])) if chore == "tidy" => report(&tidy::findings(&root)),
         _ => {
             process::say(USAGE);

@@ -25,6 +25,7 @@ mod push;
 mod sealed;
 mod search;
 mod shutdown;
+mod soak;
 mod start;
 mod trace;
 mod trouble;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         ("push", push::stories()),
         ("sealed", sealed::stories()),
         ("shutdown", shutdown::stories()),
+        ("soak", soak::stories()),
         ("start", start::stories()),
         ("trouble", trouble::stories()),
         ("upkeep", upkeep::stories()),
