@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::load::{Client, Dice, Ledger, Load};
 use crate::outside::{Need, Story, bounded, stories};
-use crate::world::{LOCKYARD, World};
+use crate::world::{LOCKYARD, World, eventually};
 
 /// How many different layers the load has: enough that some are new and some are not.
 const LAYERS: u64 = 60;
@@ -67,9 +67,15 @@ fn nothing_acknowledged_is_lost_in_any_kill() {
         let clients = [Client::Raw(0), Client::Raw(1), Client::Skopeo, Client::Crane];
         let life = Duration::from_millis(dice.below(LIFE_MILLIS_MAX));
         std::thread::scope(|scope| {
+            let _ending = load.ends_with_me();
             for client in clients {
                 let (load, seed) = (&load, dice.below(u64::MAX));
                 scope.spawn(move || load.run(client, seed));
+            }
+            if kill == 0 {
+                eventually("every client was told something", || {
+                    locked().acknowledged().len() == 4
+                });
             }
             std::thread::sleep(life);
             load.end();
@@ -84,11 +90,13 @@ fn nothing_acknowledged_is_lost_in_any_kill() {
     }
     let server = world.serve();
     locked().check(&server.localhost(), 0);
+    eventually("the database is checked after a kill", || {
+        server.log().contains("the last server was killed; its database is sound")
+    });
     server.stop();
     scrub(&world);
     let manifests = locked().acknowledged();
     say(&format!("{kills} kills, {pushes} pushes, {pulls} pulls; manifests: {manifests:?}"));
-    assert_eq!(manifests.len(), 4, "not every client was told anything");
 }
 
 /// Kills a server that may not have started yet.

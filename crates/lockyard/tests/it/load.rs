@@ -255,6 +255,11 @@ impl<'w> Load<'w> {
         self.ending.store(true, Ordering::SeqCst);
     }
 
+    /// Ends the load when it is dropped, so that a test that fails does not wait for ever.
+    pub(crate) fn ends_with_me(&self) -> EndsWithMe<'_> {
+        EndsWithMe(&self.ending)
+    }
+
     fn is_ending(&self) -> bool {
         self.ending.load(Ordering::SeqCst)
     }
@@ -403,6 +408,16 @@ impl<'w> Load<'w> {
             }
             std::thread::sleep(Duration::from_millis(3));
         }
+    }
+}
+
+/// Ends a load when it is dropped.
+#[derive(Debug)]
+pub(crate) struct EndsWithMe<'l>(&'l AtomicBool);
+
+impl Drop for EndsWithMe<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

@@ -100,6 +100,7 @@ fn nothing_grows_with_time() {
     let clients = [Client::Raw(0), Client::Raw(1), Client::Raw(2), Client::Skopeo, Client::Crane];
     let mut samples = Vec::new();
     std::thread::scope(|scope| {
+        let _ending = load.ends_with_me();
         for (seed, client) in clients.into_iter().enumerate() {
             let load = &load;
             scope.spawn(move || load.run(client, seed as u64));
