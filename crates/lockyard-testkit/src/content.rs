@@ -1,6 +1,9 @@
 //! What a client finds in a registry, looked for with the registry's own verbs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures_util::TryStreamExt as _;
 use lockyard_base::{UploadId, chain};
@@ -15,7 +18,7 @@ pub struct Universe {
     /// Repositories.
     pub repositories: BTreeSet<String>,
     /// Blobs.
-    pub blobs: BTreeMap<Digest, Vec<u8>>,
+    pub blobs: BTreeMap<Digest, Arc<[u8]>>,
     /// Manifests.
     pub manifests: BTreeMap<Digest, Vec<u8>>,
     /// Sessions that a client was told of, with their repositories.
@@ -24,7 +27,8 @@ pub struct Universe {
 
 impl Universe {
     /// Takes in a blob and tells its digest.
-    pub fn blob(&mut self, content: Vec<u8>) -> Digest {
+    pub fn blob(&mut self, content: impl Into<Arc<[u8]>>) -> Digest {
+        let content = content.into();
         let digest = sha256(&content);
         self.blobs.insert(digest, content);
         digest

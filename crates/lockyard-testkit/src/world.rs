@@ -18,7 +18,7 @@ use lockyard_registry::{
 use lockyard_store::{Store, walk};
 
 use crate::{
-    Loss, SimDisk,
+    Loss, SimDisk, Universe,
     disk::SimFiles,
     vault::{FaultyVault, OneVault},
 };
@@ -62,11 +62,7 @@ impl World {
         let opened = instance::initialise(&store, &entropy, SlotKind::File, &secret)
             .expect("an empty store takes an instance");
         let house = build(&disk, &store, &clock, settings, entropy, opened).expect("it is new");
-        let customer = CustomerKey {
-            provider: FaultyVault::beside(&disk),
-            key: "myvault/key/00000000000000000000000000000001".parse().expect("a key id"),
-            identity: Identity::from_bytes([9; 16]),
-        };
+        let customer = customer_key(&disk);
         let name = "lockyard".parse().expect("a name");
         let id = house.create(&name, Some(customer)).await.expect("a new registry");
         let opened = Arc::new(AtomicU64::new(1));
@@ -123,6 +119,11 @@ impl World {
         })
     }
 
+    /// The customer key for another registry.
+    pub fn customer_key(&self) -> CustomerKey {
+        customer_key(&self.disk)
+    }
+
     /// The registry as its owner sees it.
     pub fn registry(&self) -> Result<Registry, RegistryError> {
         self.house.open(self.id, Caller::Owner)
@@ -145,6 +146,25 @@ impl World {
         self.wait(span).await;
         self.house.sweep().await?;
         Ok(())
+    }
+
+    /// Deletes every manifest and lets the jobs run; returns the parts that are left, of which there
+    /// must be none: a part that stays then is one that no blob names.
+    pub async fn raze(&self, universe: &Universe) -> Result<Vec<String>, RegistryError> {
+        let registry = self.registry()?;
+        for name in &universe.repositories {
+            let name = name.parse().expect("a story's name");
+            for digest in universe.manifests.keys() {
+                match registry.delete_manifest(&name, digest).await {
+                    Ok(()) | Err(RegistryError::NameUnknown | RegistryError::ManifestUnknown) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        self.settle().await?;
+        let mut left = self.orphans();
+        left.extend(self.parts().into_iter().map(|part| format!("part {part} is left")));
+        Ok(left)
     }
 
     /// Says what is wrong between parts and rows after [`World::settle`]: a part without a live row,
@@ -177,6 +197,14 @@ impl World {
         let files = self.disk.files();
         let parts = files.iter().filter(|path| path.starts_with("parts"));
         parts.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect()
+    }
+}
+
+fn customer_key(disk: &Arc<SimDisk>) -> CustomerKey {
+    CustomerKey {
+        provider: FaultyVault::beside(disk),
+        key: "myvault/key/00000000000000000000000000000001".parse().expect("a key id"),
+        identity: Identity::from_bytes([9; 16]),
     }
 }
 

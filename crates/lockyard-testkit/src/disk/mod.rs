@@ -13,7 +13,9 @@ mod schedule;
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
-    fmt, io,
+    fmt,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    io,
     path::{Component, Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -160,6 +162,14 @@ impl SimDisk {
         let mut nodes = Vec::new();
         copy(&state.nodes, ROOT, loss, &mut dice, &mut nodes);
         Self::of(nodes, seed)
+    }
+
+    /// A number that differs if names or contents differ.
+    pub fn fingerprint(&self) -> u64 {
+        let state = self.state();
+        let mut hasher = DefaultHasher::new();
+        fingerprint(&state.nodes, ROOT, &mut hasher);
+        hasher.finish()
     }
 
     /// The paths of all files, in order.
@@ -398,6 +408,18 @@ fn copy(old: &[Node], node: usize, loss: Loss, dice: &mut Dice, new: &mut Vec<No
         }
     }
     id
+}
+
+fn fingerprint(nodes: &[Node], node: usize, hasher: &mut DefaultHasher) {
+    match &nodes[node] {
+        Node::File(file) => file.current().hash(hasher),
+        Node::Directory(directory) => {
+            for (name, child) in directory.current() {
+                name.hash(hasher);
+                fingerprint(nodes, *child, hasher);
+            }
+        }
+    }
 }
 
 fn walk(nodes: &[Node], node: usize, path: &Path, found: &mut Vec<PathBuf>) {

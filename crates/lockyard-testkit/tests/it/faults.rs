@@ -1,15 +1,17 @@
 //! Every call of every story fails once, of disk, database and vault: the world is as before or as
 //! after, the error says what is wrong, and trying again succeeds.
+//!
+//! One call in eight is tried, other ones each time; `LOCKYARD_EVERY=1` tries all of them.
 
 use std::time::Duration;
 
 use lockyard_base::chain;
 use lockyard_registry::RegistryError;
-use lockyard_testkit::Loss;
+use lockyard_testkit::{Dice, Loss};
 
 use crate::{
     script::{self, Script, Stage},
-    setting::{alone, seed},
+    setting::{alone, number, seed},
     step::Notes,
 };
 
@@ -30,14 +32,17 @@ const FAULTS: [Fault; 4] = [
 
 fn fail_everywhere(script: Script) {
     let seed = seed(script.name);
+    let (every, mut dice) = (number("LOCKYARD_EVERY").unwrap_or(8), Dice::new(seed));
     alone(async move {
         let stage = Stage::set(script, seed).await;
         println!("{}: calls and boundaries {:?}", script.name, stage.calls);
         for fault in FAULTS {
             for (number, (calls, _)) in stage.calls.iter().enumerate() {
                 // Each story starts afresh for each call; the steps before pass.
-                for call in 0..*calls {
+                let mut call = dice.below(every);
+                while call < *calls {
                     fail_at(&stage, number, call, fault).await;
+                    call += 1 + dice.below(2 * every - 1);
                 }
             }
         }
@@ -85,7 +90,10 @@ async fn fail_at(stage: &Stage, number: usize, call: u64, fault: Fault) {
 
 /// Whether an error tells the client that it is not its fault and that it may try again.
 fn is_clear(error: &RegistryError) -> bool {
-    matches!(error, RegistryError::Full | RegistryError::Unavailable(_))
+    matches!(
+        error,
+        RegistryError::Full | RegistryError::Unavailable(_) | RegistryError::CustomerKey(_)
+    )
 }
 
 macro_rules! fail {
@@ -109,4 +117,5 @@ fail! {
     a_collection_bears_every_failure: COLLECT,
     a_sweep_bears_every_failure: SWEEP,
     a_pull_bears_every_failure: READ,
+    a_new_registry_bears_every_failure: KEYS,
 }

@@ -1,7 +1,7 @@
 //! The fault kit's suite: nothing that was acknowledged is ever lost, whatever fails and whenever.
 //!
 //! Every test prints its seed; `LOCKYARD_SEED` replays it. `LOCKYARD_ROUNDS` sets how many rounds of
-//! concurrent work are cut off.
+//! concurrent work are cut off, and `LOCKYARD_EVERY=1` lets every call fail, not a sample.
 
 #![expect(
     clippy::unwrap_used,

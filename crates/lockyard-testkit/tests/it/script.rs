@@ -19,8 +19,8 @@ const CONFIG: Blob = (1, 40);
 const SMALL: Blob = (2, 700);
 const LAYER: Blob = (3, 30_000);
 const OTHER: Blob = (4, 900);
-/// Long enough for the way of bodies that do not fit one buffer.
-const LARGE: Blob = (5, 2_500_000);
+/// Long enough for the way of bodies that do not fit one buffer, and for two writes.
+const LARGE: Blob = (5, 1_200_000);
 const CHUNKED: Blob = (6, 9_000);
 
 const IMAGE: Made = Made::Image(CONFIG, &[SMALL, LAYER]);
@@ -146,6 +146,12 @@ pub(crate) const SWEEP: Script = Script {
     steps: &[Step::Sweep, Step::Wait(DAY), Step::Sweep, Step::Fold],
 };
 
+pub(crate) const KEYS: Script = Script {
+    name: "registry and vault",
+    before: PUSHED,
+    steps: &[Step::Confirm, Step::Create("second"), Step::Confirm, Step::Pull("app", SMALL)],
+};
+
 /// Verbs that change nothing, or only what time a thing was touched.
 pub(crate) const READ: Script = Script {
     name: "pull, stat and list",
@@ -252,6 +258,8 @@ impl Stage {
         assert_eq!(found, expected, "{}: at the end", self.place(context));
         world.settle().await.unwrap();
         assert_eq!(world.orphans(), [""; 0], "{}: after all jobs", self.place(context));
+        let left = world.raze(&notes.universe).await.unwrap();
+        assert_eq!(left, [""; 0], "{}: with everything deleted", self.place(context));
     }
 
     pub(crate) fn place(&self, context: &str) -> String {
