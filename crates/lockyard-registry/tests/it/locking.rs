@@ -140,8 +140,8 @@ async fn a_commit_that_waits_while_the_registry_locks_is_refused(base: Base) {
     let blocker = std::thread::spawn(move || {
         store.write_blocking(None, move |txn| {
             epoch::lock(txn, id, lockyard_base::Epoch::FIRST)?;
-            let _ = told.send(());
-            let _ = held.recv();
+            told.send(()).unwrap();
+            held.recv().unwrap();
             Ok::<_, StoreError>(())
         })
     });

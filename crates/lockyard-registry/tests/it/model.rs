@@ -266,7 +266,7 @@ impl Telling {
         if upload >= self.uploads.len() {
             return;
         }
-        let idle = now - self.uploads[upload].touched;
+        let idle = now.saturating_sub(self.uploads[upload].touched);
         if idle > Limits::default().upload_idle_max {
             let over = self.uploads.remove(upload);
             let name = repo(REPOSITORIES[over.repository]);

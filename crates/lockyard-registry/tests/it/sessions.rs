@@ -7,7 +7,6 @@ use crate::{
     Story, stories,
     support::{
         Base, World, append, body, cut_body, feed, is_unknown_blob, noise, pull, repo, sha256,
-        until_it_waits,
     },
 };
 
@@ -38,8 +37,8 @@ pub(crate) const STORIES: &[Story] = stories!["sessions":
     a_duplicate_links_and_its_parts_die,
 ];
 
-fn range(text: &str) -> Option<ContentRange> {
-    Some(text.parse().unwrap())
+fn range(text: &str) -> ContentRange {
+    text.parse().unwrap()
 }
 
 async fn start(registry: &Registry) -> UploadStatus {
@@ -91,7 +90,7 @@ async fn a_session_may_end_with_its_last_piece(base: Base) {
     let at = append(&registry, "app", start(&registry).await, b"first and ").await;
     let content = b"first and last";
     let digest = sha256(content);
-    let (name, range) = (repo("app"), range("10-13"));
+    let (name, range) = (repo("app"), Some(range("10-13")));
     let last = registry.finish_upload(&name, at.ticket, &digest, range, body(b"last"));
     assert_eq!(last.await.unwrap(), digest);
     assert_eq!(pull(&registry, "app", &digest).await.unwrap(), content);
@@ -195,16 +194,21 @@ async fn a_chunk_out_of_order_is_told_where_the_session_stands(base: Base) {
     let world = World::new(&base).await;
     let registry = world.registry();
     let (name, at) = (repo("app"), start(&registry).await);
-    stands_at(registry.append_upload(&name, at.ticket, range("1-3"), body(b"abc")).await, at);
-    let appended = registry.append_upload(&name, at.ticket, range("0-2"), body(b"abc")).await;
+    stands_at(registry.append_upload(&name, at.ticket, Some(range("1-3")), body(b"abc")).await, at);
+    let appended = registry.append_upload(&name, at.ticket, Some(range("0-2")), body(b"abc")).await;
     let at = appended.unwrap();
     for wrong in ["0-2", "2-4", "4-6"] {
-        stands_at(registry.append_upload(&name, at.ticket, range(wrong), body(b"def")).await, at);
+        stands_at(
+            registry.append_upload(&name, at.ticket, Some(range(wrong)), body(b"def")).await,
+            at,
+        );
         let digest = sha256(b"abcdef");
-        let last = registry.finish_upload(&name, at.ticket, &digest, range(wrong), body(b"def"));
+        let last =
+            registry.finish_upload(&name, at.ticket, &digest, Some(range(wrong)), body(b"def"));
         stands_at(last.await.map(|_| at), at);
     }
-    let at = registry.append_upload(&name, at.ticket, range("3-5"), body(b"def")).await.unwrap();
+    let at =
+        registry.append_upload(&name, at.ticket, Some(range("3-5")), body(b"def")).await.unwrap();
     finish(&registry, at, b"abcdef", b"").await.unwrap();
 }
 
@@ -213,12 +217,14 @@ async fn a_chunk_of_another_length_than_announced_changes_nothing(base: Base) {
     let registry = world.registry();
     let (name, at) = (repo("app"), start(&registry).await);
     for wrong in ["0-1", "0-3"] {
-        let refused = registry.append_upload(&name, at.ticket, range(wrong), body(b"abc")).await;
+        let refused =
+            registry.append_upload(&name, at.ticket, Some(range(wrong)), body(b"abc")).await;
         assert!(matches!(refused, Err(RegistryError::LengthMismatch)), "{refused:?}");
-        let refused = registry.append_upload(&name, at.ticket, range(wrong), body(b"")).await;
+        let refused = registry.append_upload(&name, at.ticket, Some(range(wrong)), body(b"")).await;
         assert!(matches!(refused, Err(RegistryError::LengthMismatch)), "{refused:?}");
         let digest = sha256(b"abc");
-        let last = registry.finish_upload(&name, at.ticket, &digest, range(wrong), body(b"abc"));
+        let last =
+            registry.finish_upload(&name, at.ticket, &digest, Some(range(wrong)), body(b"abc"));
         let refused = last.await;
         assert!(matches!(refused, Err(RegistryError::LengthMismatch)), "{refused:?}");
     }
@@ -237,7 +243,7 @@ async fn a_step_that_is_cut_keeps_what_arrived(base: Base) {
     let mut arrived = 0;
     for length in [100, 200_000] {
         let at = status(&registry, at).await.unwrap();
-        let announced = range(&format!("{arrived}-299999"));
+        let announced = Some(range(&format!("{arrived}-299999")));
         let sent = cut_body(&content[arrived..arrived + length]);
         let cut = registry.append_upload(&name, at.ticket, announced, sent).await;
         assert!(matches!(cut, Err(RegistryError::BodyCut)), "{cut:?}");
@@ -373,12 +379,13 @@ async fn of_two_steps_at_once_one_wins(base: Base) {
     let (name, at) = (repo("app"), start(&registry).await);
     let (mut first, first_body) = feed();
     let (mut second, second_body) = feed();
-    let step = registry.append_upload(&name, at.ticket, None, first_body);
-    let mut step = Box::pin(step);
-    until_it_waits(&mut step).await;
+    let (done, over) = tokio::sync::oneshot::channel();
+    let winner = async {
+        let won = registry.append_upload(&name, at.ticket, None, first_body).await.unwrap();
+        done.send(()).unwrap();
+        won
+    };
     let loser = registry.append_upload(&name, at.ticket, None, second_body);
-    let mut loser = Box::pin(loser);
-    until_it_waits(&mut loser).await;
     let sent = async {
         // Both have read where the session stands before either is done.
         first.begun().await;
@@ -386,12 +393,12 @@ async fn of_two_steps_at_once_one_wins(base: Base) {
         first.send(b"winner");
         second.send(b"loser");
         drop(first);
+        over.await.unwrap();
+        drop(second);
     };
-    let (step, ()) = tokio::join!(step, sent);
-    let won = step.unwrap();
+    let (won, lost, ()) = tokio::join!(winner, loser, sent);
     assert_eq!(won.offset, 6);
-    drop(second);
-    stands_at(loser.await, won);
+    stands_at(lost, won);
     let digest = finish(&registry, won, b"winner", b"").await.unwrap();
     assert_eq!(pull(&registry, "app", &digest).await.unwrap(), b"winner");
     world.wait(Limits::default().read_grace * 2).await;
@@ -443,9 +450,10 @@ async fn a_client_that_goes_away_does_not_undo_what_it_sent(base: Base) {
     let (mut hand, sent) = feed();
     {
         let step = registry.append_upload(&name, at.ticket, None, sent);
-        let mut step = Box::pin(step);
-        until_it_waits(&mut step).await;
-        hand.begun().await;
+        tokio::select! {
+            ended = step => panic!("nothing was sent yet: {ended:?}"),
+            () = hand.begun() => {}
+        }
     }
     hand.send(b"content");
     drop(hand);

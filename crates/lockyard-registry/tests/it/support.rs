@@ -319,10 +319,10 @@ pub(crate) async fn until_a_part_has(world: &World, length: u64) {
     }
 }
 
-/// All files under a directory.
+/// All files under a directory; what a server deletes meanwhile may be missing.
 pub(crate) fn files(dir: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
+    for entry in std::fs::read_dir(dir).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files(&path));

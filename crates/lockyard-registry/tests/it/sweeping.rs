@@ -50,7 +50,7 @@ async fn an_upload_that_nobody_touches_expires_and_its_parts_die(base: Base) {
     let at = registry.start_upload(&name, None).await.unwrap();
     let at = append(&registry, "app", at, b"first").await;
     let at = append(&registry, "app", at, b"second").await;
-    world.wait(limits.upload_idle_max - SECOND).await;
+    world.wait(limits.upload_idle_max.saturating_sub(SECOND)).await;
     assert_eq!(world.house.sweep().await.unwrap(), SweepReport::default());
     registry.upload_status(&name, at.ticket.id).await.unwrap();
     world.wait(SECOND * 2).await;
@@ -72,7 +72,7 @@ async fn a_step_keeps_an_upload_alive(base: Base) {
     let registry = world.registry();
     let mut at = registry.start_upload(&repo("app"), None).await.unwrap();
     for piece in [b"a", b"b", b"c"] {
-        world.wait(Limits::default().upload_idle_max - SECOND).await;
+        world.wait(Limits::default().upload_idle_max.saturating_sub(SECOND)).await;
         assert_eq!(world.house.sweep().await.unwrap(), SweepReport::default());
         at = append(&registry, "app", at, piece).await;
     }
@@ -120,7 +120,7 @@ async fn the_bytes_of_a_dead_part_stay_for_its_readers(base: Base) {
     let digest = push(&registry, "app", &content).await;
     let early = registry.read_blob(&repo("app"), &digest, None).await.unwrap();
     registry.delete_blob(&repo("app"), &digest).await.unwrap();
-    world.wait(limits.read_grace - SECOND).await;
+    world.wait(limits.read_grace.saturating_sub(SECOND)).await;
     assert_eq!(world.house.sweep().await.unwrap(), SweepReport::default());
     assert_eq!(world.part_files().len(), 1);
     world.wait(SECOND * 2).await;

@@ -1,6 +1,6 @@
 //! A vault that a test commands.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use lockyard_keyring::{
@@ -38,7 +38,7 @@ impl CommandedVault {
     }
 
     fn answer(&self) -> Result<(), ProviderError> {
-        match &*self.mood.lock().unwrap() {
+        match &*self.mood.lock().unwrap_or_else(PoisonError::into_inner) {
             Mood::Grants => Ok(()),
             Mood::Answers(error) => Err(error.clone()),
         }

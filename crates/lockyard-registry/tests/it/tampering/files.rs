@@ -4,8 +4,11 @@ use std::{fs, path::Path};
 
 use rusqlite::types::Value;
 
-use super::known::{Known, Scope, pulls};
+use super::known::{Known, Look, Scope, pulls};
 use crate::support::{Base, World, noise, push, run};
+
+/// Only blobs have files.
+const BLOBS: Scope = &[Look::Blobs];
 
 /// Blob rows as they were: a reader that meets damage marks its blob, which the next change must
 /// not inherit.
@@ -52,7 +55,7 @@ fn needed(known: &Known) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 async fn with(known: &Known, marks: &Marks, path: &Path, changed: &[u8], what: &str) -> bool {
     let before = fs::read(path).unwrap();
     fs::write(path, changed).unwrap();
-    let met = known.read(Scope::BLOBS, what).await;
+    let met = known.read(BLOBS, what).await;
     fs::write(path, before).unwrap();
     marks.restore(&known.database);
     met.errors > 0
@@ -101,7 +104,7 @@ pub(super) fn lengths() {
                 assert!(with(&known, &marks, &path, &longer, &what).await, "{what}");
             }
             fs::remove_file(&path).unwrap();
-            assert!(known.read(Scope::BLOBS, "a part that is gone").await.errors > 0);
+            assert!(known.read(BLOBS, "a part that is gone").await.errors > 0);
             fs::write(&path, &bytes).unwrap();
             marks.restore(&known.database);
         }
@@ -119,9 +122,7 @@ pub(super) fn swaps() {
             for (two, second) in files.iter().filter(|(two, _)| two != one) {
                 fs::write(one, second).unwrap();
                 fs::write(two, first).unwrap();
-                assert!(
-                    known.read(Scope::BLOBS, "two parts in each other's place").await.errors > 0
-                );
+                assert!(known.read(BLOBS, "two parts in each other's place").await.errors > 0);
                 fs::write(one, first).unwrap();
                 fs::write(two, second).unwrap();
                 marks.restore(&known.database);
@@ -165,7 +166,7 @@ pub(super) fn segments() {
                     order.swap(number, other);
                     let what = format!("segments {number} and {other} in each other's place");
                     wrong.push((what, order.concat()));
-                    order = segments.clone();
+                    let mut order = segments.clone();
                     order[number] = segments[other];
                     let what = format!("segment {other} in the place of {number}");
                     wrong.push((what, order.concat()));

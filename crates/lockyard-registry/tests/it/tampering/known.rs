@@ -33,53 +33,44 @@ struct Content {
     uploads: Vec<(UploadId, u64)>,
 }
 
-/// What to read: the fewer verbs look at a table, the more bytes of it can be tried.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Scope {
-    /// As after a restart, with nothing in memory.
-    anew: bool,
-    instance: bool,
-    blobs: bool,
-    uploads: bool,
-    manifests: bool,
-    referrers: bool,
-    lists: bool,
+/// A kind of reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Not a kind by itself: as after a restart, with nothing in memory.
+    Anew,
+    Instance,
+    Blobs,
+    Uploads,
+    Manifests,
+    Referrers,
+    Lists,
 }
 
-impl Scope {
-    pub(crate) const ALL: Self = Self {
-        anew: true,
-        instance: true,
-        blobs: true,
-        uploads: true,
-        manifests: true,
-        referrers: true,
-        lists: true,
-    };
-    pub(crate) const BLOBS: Self = Self { blobs: true, ..Self::NOTHING };
-    const NOTHING: Self = Self {
-        anew: false,
-        instance: false,
-        blobs: false,
-        uploads: false,
-        manifests: false,
-        referrers: false,
-        lists: false,
-    };
+/// What to read: the fewer verbs look at a table, the more bytes of it can be tried.
+pub(crate) type Scope = &'static [Look];
 
-    /// Everything that looks at this table.
-    pub(crate) fn of(table: &str) -> Self {
-        match table {
-            "instance_record" => Self { anew: true, instance: true, ..Self::NOTHING },
-            "registry" => Self { anew: true, instance: true, lists: true, ..Self::NOTHING },
-            "blob" | "blob_link" => Self::BLOBS,
-            "part" => Self { blobs: true, uploads: true, ..Self::NOTHING },
-            "manifest" => Self { manifests: true, referrers: true, ..Self::NOTHING },
-            "edge" => Self { referrers: true, ..Self::NOTHING },
-            "tag" => Self { anew: true, manifests: true, lists: true, ..Self::NOTHING },
-            "upload" => Self { uploads: true, ..Self::NOTHING },
-            _ => Self::ALL,
-        }
+pub(crate) const ALL: Scope = &[
+    Look::Anew,
+    Look::Instance,
+    Look::Blobs,
+    Look::Uploads,
+    Look::Manifests,
+    Look::Referrers,
+    Look::Lists,
+];
+
+/// Everything that looks at this table.
+pub(crate) fn scope_of(table: &str) -> Scope {
+    match table {
+        "instance_record" => &[Look::Anew, Look::Instance],
+        "registry" => &[Look::Anew, Look::Instance, Look::Lists],
+        "blob" | "blob_link" => &[Look::Blobs],
+        "part" => &[Look::Blobs, Look::Uploads],
+        "manifest" => &[Look::Manifests, Look::Referrers],
+        "edge" => &[Look::Referrers],
+        "tag" => &[Look::Anew, Look::Manifests, Look::Lists],
+        "upload" => &[Look::Uploads],
+        _ => ALL,
     }
 }
 
@@ -134,13 +125,13 @@ impl Known {
 
     /// Everything is as it was.
     pub(crate) async fn is_whole(&self, when: &str) {
-        assert_eq!(self.read(Scope::ALL, when).await, Met::default(), "{when}");
+        assert_eq!(self.read(ALL, when).await, Met::default(), "{when}");
     }
 
     /// Reads everything in scope; panics if anything is served that was not stored.
     pub(crate) async fn read(&self, scope: Scope, what: &str) -> Met {
         let mut met = Met::default();
-        let house = if scope.anew {
+        let house = if scope.contains(&Look::Anew) {
             let Ok(house) = self.world.second_house() else {
                 met.errors += 1;
                 return met;
@@ -152,7 +143,7 @@ impl Known {
         } else {
             Arc::clone(&self.world.house)
         };
-        if scope.instance {
+        if scope.contains(&Look::Instance) {
             self.read_instance(&house, &mut met, what).await;
         }
         for content in &self.contents {
@@ -269,19 +260,19 @@ impl Content {
     }
 
     async fn read(&self, registry: &Registry, scope: Scope, met: &mut Met, what: &str) {
-        if scope.blobs {
+        if scope.contains(&Look::Blobs) {
             self.read_blobs(registry, met, what).await;
         }
-        if scope.uploads {
+        if scope.contains(&Look::Uploads) {
             self.read_uploads(registry, met, what).await;
         }
-        if scope.manifests {
+        if scope.contains(&Look::Manifests) {
             self.read_manifests(registry, met, what).await;
         }
-        if scope.referrers {
+        if scope.contains(&Look::Referrers) {
             self.read_referrers(registry, met, what).await;
         }
-        if scope.lists {
+        if scope.contains(&Look::Lists) {
             self.read_lists(registry, met, what).await;
         }
     }
@@ -357,6 +348,8 @@ impl Content {
                 }
                 Err(_) => met.errors += 1,
             }
+            let elsewhere = registry.list_referrers(&repo("lib"), subject, None, None).await;
+            assert!(elsewhere.is_err() || elsewhere.unwrap().descriptors.is_empty(), "{what}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{params_from_iter, types::Value};
 
-use super::known::{Known, Scope};
+use super::known::{Known, scope_of};
 use crate::support::run;
 
 /// Sealed columns of a registry's content.
@@ -58,7 +58,7 @@ async fn flips(columns: &[(&str, &str)]) {
     let known = Known::new().await;
     let mut flipped = 0;
     for (table, column) in columns {
-        let scope = Scope::of(table);
+        let scope = scope_of(table);
         for (row, value) in column_of(&known, table, column) {
             let Value::Blob(sealed) = value else { continue };
             for at in 0..sealed.len() {
@@ -97,7 +97,7 @@ pub(super) fn swaps() {
             }
         }
         // The two sealed columns of one row.
-        let scope = Scope::of("manifest");
+        let scope = scope_of("manifest");
         let sealed = column_of(&known, "manifest", "sealed");
         let content = column_of(&known, "manifest", "content");
         for ((row, sealed), (_, content)) in sealed.iter().zip(&content) {
@@ -147,7 +147,7 @@ async fn swap(known: &Known, table: &str, columns: &[&str], one: i64, two: i64) 
         return 0;
     }
     known.database.execute_batch("RELEASE swap").unwrap();
-    known.read(Scope::of(table), &what).await;
+    known.read(scope_of(table), &what).await;
     restore(known, table, columns, &[(one, &before.0), (two, &before.1)]);
     1
 }
@@ -165,7 +165,7 @@ pub(super) fn changes() {
                             continue;
                         }
                         let what = format!("{table}.{column} of row {row} as {other:?}");
-                        known.read(Scope::of(table), &what).await;
+                        known.read(scope_of(table), &what).await;
                         changed += 1;
                         restore(&known, table, &[&column], &[(row, std::slice::from_ref(&value))]);
                     }
