@@ -91,7 +91,9 @@ fn run(arguments: &[String]) -> Outcome {
     }
     for scenario in scenarios {
         say(&format!("{}: {}", scenario.name, scenario.about));
+        let begun = clock::now();
         scenario.run(&stage, &mut figures).during(scenario.name)?;
+        say(&format!("  {:.0} s", begun.elapsed().as_secs_f64()));
     }
     for line in report::tables(&machine, &figures) {
         say(&line);

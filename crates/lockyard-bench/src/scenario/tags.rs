@@ -219,19 +219,16 @@ fn put_tags(
     })
 }
 
-/// Writes tags into the files of `docker-registry`.
+/// Writes tags into the files of `docker-registry`: what it needs to list and to find them.
 fn write_tags(contestant: &Contestant, repository: &str, manifest: &[u8], count: usize) -> Outcome {
     let digest = digest(manifest);
-    let hex = digest.trim_start_matches("sha256:");
     let repositories = contestant.data.join("docker/registry/v2/repositories");
     let tags = repositories.join(repository).join("_manifests/tags");
     for index in 0..count {
-        let tag = tags.join(tag(index));
-        for folder in [tag.join("current"), tag.join("index/sha256").join(hex)] {
-            let what = || format!("writing into `{}`", folder.display());
-            fs::create_dir_all(&folder).during(what())?;
-            fs::write(folder.join("link"), &digest).during(what())?;
-        }
+        let folder = tags.join(tag(index)).join("current");
+        let what = || format!("writing into `{}`", folder.display());
+        fs::create_dir_all(&folder).during(what())?;
+        fs::write(folder.join("link"), &digest).during(what())?;
     }
     Ok(())
 }
