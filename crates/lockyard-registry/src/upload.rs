@@ -182,16 +182,15 @@ impl Registry {
         let session = self.session(name, ticket.id).await?;
         session.continues(ticket, None)?;
         let parts: Vec<PartId> = session.record.parts.ids().collect();
-        let (id, generation) = (session.id, session.generation);
+        let (id, generation, before) = (session.id, session.generation, session.record.parts.len());
         let dropped = self.write(move |txn, _, _| {
-            part::make_dead(txn, &parts)?;
-            if upload::delete(txn, id, generation)? {
-                Ok(())
-            } else {
-                Err(RegistryError::UploadUnknown)
+            if !upload::delete(txn, id, generation)? {
+                return Ok(false);
             }
+            part::make_dead(txn, &parts)?;
+            Ok(true)
         });
-        dropped.await
+        if dropped.await? { Ok(()) } else { Err(self.overtaken(id, before).await) }
     }
 
     async fn session(&self, name: &RepositoryName, id: UploadId) -> Result<Session, RegistryError> {

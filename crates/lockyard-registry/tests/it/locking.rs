@@ -216,6 +216,10 @@ async fn a_locked_registry_is_frozen(base: Base) {
     assert_eq!(report.registries_locked, 1);
     assert_eq!((report.uploads_expired, report.parts_abandoned, report.parts_deleted), (0, 0, 0));
     assert_eq!(world.part_files(), files);
+    // Expiry begins again with the unlock: nobody could go on with it meanwhile.
+    world.unlock().await;
+    let stands = world.registry().upload_status(&repo("app"), at.ticket.id).await.unwrap();
+    assert_eq!(stands.offset, 4);
 }
 
 async fn a_registry_stays_locked_after_a_restart_until_the_vault_grants(base: Base) {

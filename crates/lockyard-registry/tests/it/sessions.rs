@@ -33,6 +33,7 @@ pub(crate) const STORIES: &[Story] = stories!["sessions":
     as_many_sessions_are_open_as_may_be,
     of_two_steps_at_once_one_wins,
     of_finish_and_cancel_one_wins,
+    of_a_step_and_a_cancel_one_wins,
     a_client_that_goes_away_does_not_undo_what_it_sent,
     a_duplicate_links_and_its_parts_die,
 ];
@@ -438,6 +439,28 @@ async fn of_finish_and_cancel_one_wins(base: Base) {
         match (finished, cancelled) {
             (Ok(_), Err(RegistryError::UploadUnknown)) => assert_eq!(there.unwrap(), content),
             (Err(RegistryError::UploadUnknown), Ok(())) => assert!(is_unknown_blob(&there)),
+            both => panic!("{both:?}"),
+        }
+    }
+}
+
+async fn of_a_step_and_a_cancel_one_wins(base: Base) {
+    let world = World::new(&base).await;
+    let registry = world.registry();
+    let name = repo("app");
+    for _ in 0..40 {
+        let at = start(&registry).await;
+        // An empty step is one commit, as a cancel is: which comes first is anybody's guess.
+        let (step, cancelled) = tokio::join!(
+            registry.append_upload(&name, at.ticket, None, body(b"")),
+            registry.cancel_upload(&name, at.ticket),
+        );
+        match (step, cancelled) {
+            (Ok(now), lost) => stands_at(lost.map(|()| now), now),
+            (Err(RegistryError::UploadUnknown), Ok(())) => {
+                let over = status(&registry, at).await;
+                assert!(matches!(over, Err(RegistryError::UploadUnknown)), "{over:?}");
+            }
             both => panic!("{both:?}"),
         }
     }
