@@ -210,8 +210,12 @@ fn customer_key(disk: &Arc<SimDisk>) -> CustomerKey {
 
 fn open_store(disk: &Arc<SimDisk>, clock: &Arc<HandClock>) -> Result<Store, String> {
     let clock: Arc<dyn Clock> = clock.clone();
-    Store::open_on_vfs(disk.path("store.db"), SimDisk::VFS.to_owned(), clock)
-        .map_err(|error| format!("the store does not open: {}", chain(&error)))
+    let store = Store::open_on_vfs(disk.path("store.db"), SimDisk::VFS.to_owned(), clock)
+        .map_err(|error| format!("the store does not open: {}", chain(&error)))?;
+    // As the store does on the machine's own disk.
+    disk.sync_directory(&disk.path(""))
+        .map_err(|error| format!("the names of the database's files are not durable: {error}"))?;
+    Ok(store)
 }
 
 fn build(

@@ -4,7 +4,7 @@
 //! acknowledged, deleted bytes are overwritten, and nothing is written to temporary files.
 
 use std::{
-    fs::{self, OpenOptions, Permissions},
+    fs::{self, File, OpenOptions, Permissions},
     io,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
@@ -53,6 +53,20 @@ pub(super) fn own_logs(path: &Path) -> Result<(), OpenError> {
         }
     }
     Ok(())
+}
+
+/// Makes the names of the database and of its log durable.
+///
+/// SQLite syncs the directory of a new log with the log's first sync and does not look at the
+/// answer: were that the only sync and had it failed, a power cut would take the log's name, and
+/// with it commits that were acknowledged.
+pub(super) fn keep_names(path: &Path) -> Result<(), OpenError> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|source| OpenError::Io { path: directory.to_owned(), source: Arc::new(source) })
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

@@ -48,10 +48,12 @@ impl Sqlite {
         connect::own(&path)?;
         let this = Self::bring_up(path, None, clock)?;
         connect::own_logs(&this.path)?;
+        connect::keep_names(&this.path)?;
         Ok(this)
     }
 
-    /// Opens a file of a file system that a test registered with SQLite.
+    /// Opens a file of a file system that a test registered with SQLite; who may read it and whether
+    /// its name is durable is the test's to see to.
     #[cfg(feature = "testing")]
     pub(crate) fn open_on_vfs(
         path: PathBuf,
