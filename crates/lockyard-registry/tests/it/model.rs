@@ -97,6 +97,8 @@ struct Upload {
     content: u8,
     at: UploadStatus,
     touched: Duration,
+    /// Whether a sweep found it expired.
+    swept: bool,
 }
 
 struct Telling {
@@ -104,6 +106,8 @@ struct Telling {
     model: BTreeMap<usize, Repository>,
     uploads: Vec<Upload>,
     now: Duration,
+    /// When access came back after a lock: what would have expired gets its time again.
+    regained: Option<Duration>,
 }
 
 fn content(number: u8) -> Vec<u8> {
@@ -127,7 +131,7 @@ fn anything_at_all(base: Base) {
         run(async {
             let world = World::with(&base, Limits::default(), true).await;
             let (model, uploads) = (BTreeMap::new(), Vec::new());
-            let mut story = Telling { world, model, uploads, now: Duration::ZERO };
+            let mut story = Telling { world, model, uploads, now: Duration::ZERO, regained: None };
             for (number, verb) in verbs.iter().enumerate() {
                 story.tell(verb).await;
                 if number % 16 == 15 {
@@ -155,6 +159,13 @@ impl Telling {
 
     fn has(&self, repository: usize, content: u8) -> bool {
         self.model.get(&repository).is_some_and(|found| found.blobs.contains(&content))
+    }
+
+    fn is_expired(&self, upload: usize) -> bool {
+        let idle_max = Limits::default().upload_idle_max;
+        let since = |then: Duration| self.now.saturating_sub(then);
+        let rests = self.regained.is_some_and(|regained| since(regained) < idle_max);
+        !rests && since(self.uploads[upload].touched) > idle_max
     }
 
     async fn tell(&mut self, verb: &Verb) {
@@ -189,12 +200,19 @@ impl Telling {
             }
             Verb::Sweep => {
                 self.world.house.sweep().await.unwrap();
+                for number in 0..self.uploads.len() {
+                    self.uploads[number].swept |= self.is_expired(number);
+                }
             }
             Verb::Relock => {
                 self.world.lock().await;
                 self.world.unlock().await;
+                self.regained = Some(self.now);
             }
-            Verb::Restart => self.world.restart().await,
+            Verb::Restart => {
+                self.world.restart().await;
+                self.regained = None;
+            }
             _ => self.tell_manifest(verb).await,
         }
     }
@@ -256,7 +274,7 @@ impl Telling {
         if let Verb::Start { repository, content } = *verb {
             let at = registry.start_upload(&repo(REPOSITORIES[repository]), None).await.unwrap();
             self.model.entry(repository).or_default();
-            self.uploads.push(Upload { repository, content, at, touched: now });
+            self.uploads.push(Upload { repository, content, at, touched: now, swept: false });
             return;
         }
         let (Verb::Continue { upload } | Verb::Finish { upload } | Verb::Cancel { upload }) = *verb
@@ -266,8 +284,7 @@ impl Telling {
         if upload >= self.uploads.len() {
             return;
         }
-        let idle = now.saturating_sub(self.uploads[upload].touched);
-        if idle > Limits::default().upload_idle_max {
+        if self.uploads[upload].swept || self.is_expired(upload) {
             let over = self.uploads.remove(upload);
             let name = repo(REPOSITORIES[over.repository]);
             let asked = registry.upload_status(&name, over.at.ticket.id).await;
