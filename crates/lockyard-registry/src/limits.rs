@@ -21,6 +21,10 @@ pub struct Limits {
     pub grace: Duration,
     /// Bytes of a dead part stay for readers that opened it before.
     pub read_grace: Duration,
+    /// A blob with fewer parts than this is never compacted.
+    pub compact_parts_min: u64,
+    /// A blob whose parts have this many bytes each, on average, is not compacted.
+    pub compact_part_bytes: u64,
     /// Descriptors on one page of referrers.
     pub referrers_page_max: usize,
     /// Plaintext bytes of names that one registry's listings may keep in memory.
@@ -40,6 +44,8 @@ impl Default for Limits {
             writing_lease: Duration::from_secs(60 * 60),
             grace: Duration::from_secs(60 * 60),
             read_grace: Duration::from_secs(10 * 60),
+            compact_parts_min: 16,
+            compact_part_bytes: 4 << 20,
             referrers_page_max: 100,
             listing_bytes_max: 256 << 20,
             read_buffer_bytes_max: 256 << 20,

@@ -367,7 +367,7 @@ impl Registry {
     }
 
     /// Commits a new part's row before its first byte.
-    async fn announce(&self) -> Result<PartId, RegistryError> {
+    pub(crate) async fn announce(&self) -> Result<PartId, RegistryError> {
         let id = PartId::random(self.rows.entropy());
         let lease = self.house.ground().limits.writing_lease;
         self.write(move |txn, rows, _| {
@@ -379,7 +379,7 @@ impl Registry {
     }
 
     /// Seals a body while keeping its part's lease.
-    async fn seal(
+    pub(crate) async fn seal(
         &self,
         id: PartId,
         hasher: Hasher,
@@ -458,7 +458,7 @@ impl Registry {
     }
 
     /// Gives up a part that was written for nothing; its lease would do so later.
-    async fn discard(&self, part: Option<PartId>) {
+    pub(crate) async fn discard(&self, part: Option<PartId>) {
         let Some(id) = part else { return };
         let dead = self.write(move |txn, _, _| Ok(part::make_dead(txn, &[id])?)).await;
         if let Err(error) = dead {

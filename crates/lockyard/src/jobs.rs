@@ -1,4 +1,5 @@
-//! What runs beside requests: the keyring's watch over vaults, the sweep and the collection.
+//! What runs beside requests: the keyring's watch over vaults, the sweep, the collection and the
+//! compaction.
 //!
 //! Jobs take no input: each looks at what is, and may be cut off or run twice at any time. The
 //! store moves its log into the database by itself whenever it is idle.
@@ -6,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lockyard_base::chain;
-use lockyard_registry::{CollectMode, CollectReport, Registries};
+use lockyard_registry::{CollectMode, CollectReport, CompactReport, Registries};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::instance::Instance;
@@ -14,7 +15,7 @@ use crate::instance::Instance;
 /// How often expired uploads and dead parts are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// How often garbage is collected.
+/// How often garbage is collected, and scattered blobs are compacted after that.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 /// When it is collected first: a start has other things to do, and clients come back.
 const COLLECT_FIRST: Duration = Duration::from_secs(10 * 60);
@@ -23,10 +24,10 @@ const COLLECT_FIRST: Duration = Duration::from_secs(10 * 60);
 pub(crate) fn start(instance: &Instance, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(Arc::clone(&instance.keyring).run(stop.clone()));
     tasks.spawn(sweep(Arc::clone(&instance.registries), stop.clone()));
-    tasks.spawn(collect(Arc::clone(&instance.registries), stop.clone()));
+    tasks.spawn(tidy(Arc::clone(&instance.registries), stop.clone()));
 }
 
-async fn collect(registries: Arc<Registries>, stop: CancellationToken) {
+async fn tidy(registries: Arc<Registries>, stop: CancellationToken) {
     let first = tokio::time::Instant::now() + COLLECT_FIRST;
     let mut ticks = tokio::time::interval_at(first, COLLECT_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -41,6 +42,13 @@ async fn collect(registries: Arc<Registries>, stop: CancellationToken) {
                     }
                 }
                 Err(error) => tracing::warn!(cause = %chain(&error), "the collection failed"),
+            }
+            match registries.compact().await {
+                Ok(CompactReport { blobs, parts, .. }) if blobs > 0 => {
+                    tracing::info!(blobs, parts, "scattered blobs were compacted");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(cause = %chain(&error), "the compaction failed"),
             }
         }
     };

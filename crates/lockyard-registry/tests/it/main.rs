@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "this crate is a test")]
 
 mod collect;
+mod compaction;
 mod healing;
 mod listings;
 mod locking;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         healing::STORIES,
         model::STORIES,
         collect::STORIES,
+        compaction::STORIES,
         scrub::STORIES,
     ];
     for &(name, story) in shared.into_iter().flatten() {
