@@ -50,10 +50,6 @@ impl Database {
                     .map_err(OpenVaultError::from_sqlite)?;
                 schema::initialise(&transaction, &keys).map_err(OpenVaultError::from_sqlite)?;
                 transaction.commit().map_err(OpenVaultError::from_sqlite)?;
-                directory.sync().map_err(|source| OpenVaultError::Directory {
-                    path: path.to_owned(),
-                    source,
-                })?;
             }
             Found::Vault => {
                 sound(&writer)?;
@@ -66,6 +62,12 @@ impl Database {
             RowKeysError::Damaged => OpenVaultError::Damaged(None),
         })?;
         let reader = connect(&file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        // SQLite syncs the directory with a new log's first sync and does not look at the answer:
+        // were that the only one and had it failed, a power cut would take the log, and with it
+        // changes that were acknowledged.
+        directory
+            .sync()
+            .map_err(|source| OpenVaultError::Directory { path: path.to_owned(), source })?;
         let database =
             Self { reader: Mutex::new(reader), writer: Mutex::new(writer), _directory: directory };
         Ok((database, keys))
