@@ -188,7 +188,11 @@ impl Registry {
             let linked = match &from {
                 Some(from) => match repository(txn, rows, from)? {
                     Some(source) => match link::find(txn, source.repository_id, row.blob_id)? {
-                        Some(source) => link::lock(txn, source.link_id)?.is_some(),
+                        // Its clear columns alone say nothing: somebody may have planted them.
+                        Some(source) => {
+                            check_link(rows, &source, &digest).is_ok()
+                                && link::lock(txn, source.link_id)?.is_some()
+                        }
                         None => false,
                     },
                     None => false,

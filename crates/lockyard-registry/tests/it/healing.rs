@@ -18,6 +18,7 @@ pub(crate) const STORIES: &[Story] = stories!["healing":
     damage_in_mid_stream_ends_the_download_and_quarantines,
     a_session_heals_as_a_push_does,
     a_damaged_blob_is_not_mounted,
+    a_link_that_was_planted_gives_no_right_to_mount,
     a_damaged_blob_does_not_carry_a_manifest,
     a_damaged_blob_row_heals,
     a_damaged_link_heals,
@@ -140,6 +141,16 @@ async fn a_damaged_blob_is_not_mounted(base: Base) {
     push(&registry, "app", b"content").await;
     assert!(registry.mount_blob(&repo("third"), &digest, Some(&repo("source"))).await.unwrap());
     assert_eq!(pull(&registry, "third", &digest).await.unwrap(), b"content");
+}
+
+async fn a_link_that_was_planted_gives_no_right_to_mount(base: Base) {
+    let world = World::new(&base).await;
+    let registry = world.registry();
+    let digest = push(&registry, "secret", b"content").await;
+    push(&registry, "public", b"anything else").await;
+    flip_column(&world, &base, "blob_link", "sealed");
+    let from = repo("secret");
+    assert!(!registry.mount_blob(&repo("app"), &digest, Some(&from)).await.unwrap());
 }
 
 async fn a_damaged_blob_does_not_carry_a_manifest(base: Base) {
