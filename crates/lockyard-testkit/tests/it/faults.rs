@@ -115,6 +115,7 @@ fail! {
     a_tag_move_bears_every_failure: MOVE,
     a_delete_bears_every_failure: DELETE,
     a_collection_bears_every_failure: COLLECT,
+    a_compaction_bears_every_failure: COMPACT,
     a_sweep_bears_every_failure: SWEEP,
     a_pull_bears_every_failure: READ,
     a_new_registry_bears_every_failure: KEYS,

@@ -74,6 +74,7 @@ cut! {
     a_tag_move_survives_every_power_cut: MOVE,
     a_delete_survives_every_power_cut: DELETE,
     a_collection_survives_every_power_cut: COLLECT,
+    a_compaction_survives_every_power_cut: COMPACT,
     a_sweep_survives_every_power_cut: SWEEP,
     a_new_registry_survives_every_power_cut: KEYS,
 }

@@ -129,6 +129,18 @@ pub(crate) const COLLECT: Script = Script {
     steps: &[Step::Collect, Step::Fold, Step::Push("lib", OTHER)],
 };
 
+pub(crate) const COMPACT: Script = Script {
+    name: "compaction",
+    before: &[
+        Step::Start("app"),
+        Step::Patch("app", CHUNKED, 3_000),
+        Step::Patch("app", CHUNKED, 6_000),
+        Step::Finish("app", CHUNKED),
+        Step::Push("lib", SMALL),
+    ],
+    steps: &[Step::Compact, Step::Wait(DAY), Step::Sweep, Step::Pull("app", CHUNKED), Step::Fold],
+};
+
 pub(crate) const SWEEP: Script = Script {
     name: "sweep",
     before: &[
@@ -174,6 +186,11 @@ pub(crate) const READ: Script = Script {
     ],
 };
 
+/// The usual limits, but that a blob of three parts is worth compacting.
+fn limits() -> Limits {
+    Limits { compact_parts_min: 3, ..Limits::default() }
+}
+
 /// A story with its world before it, and what is to be found after each step.
 pub(crate) struct Stage {
     pub(crate) script: Script,
@@ -191,7 +208,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Makes the world before the story, and tells the story once.
     pub(crate) async fn set(script: Script, seed: u64) -> Self {
-        let world = World::found(Settings { seed, limits: Limits::default() }).await;
+        let world = World::found(Settings { seed, limits: limits() }).await;
         let mut notes = Notes::default();
         for step in script.before.iter().chain(script.steps) {
             step.announce(&mut notes.universe);

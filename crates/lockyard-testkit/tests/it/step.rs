@@ -40,6 +40,7 @@ pub(crate) enum Step {
     DeleteManifest(&'static str, Made),
     DeleteBlob(&'static str, Blob),
     Collect,
+    Compact,
     Sweep,
     /// Folds the log into the database.
     Fold,
@@ -149,6 +150,7 @@ impl Step {
     ) -> Result<(), RegistryError> {
         match self {
             Self::Collect => world.house.collect(CollectMode::Act).await.map(drop),
+            Self::Compact => world.house.compact().await.map(drop),
             Self::Sweep => world.house.sweep().await.map(drop),
             Self::Fold => world.store.truncate_log().map_err(RegistryError::from),
             Self::Wait(span) => {
