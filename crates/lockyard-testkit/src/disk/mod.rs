@@ -126,6 +126,14 @@ impl SimDisk {
         self.state().schedule.fail(n, errno, true);
     }
 
+    /// Lets `act` happen in the middle of the `n`-th call from now, counted from 0: one that winds
+    /// the clock makes the call answer late, one that blocks makes the disk stall.
+    ///
+    /// No other call gets through meanwhile; `act` must not use this disk.
+    pub fn meanwhile(&self, n: u64, act: impl FnOnce() + Send + 'static) {
+        self.state().schedule.meanwhile(n, Box::new(act));
+    }
+
     /// Lets everything pass again.
     pub fn mend(&self) {
         self.state().schedule.mend();

@@ -76,6 +76,15 @@ struct Failing {
     lasting: bool,
 }
 
+/// Something that happens while a call is under way.
+pub(super) struct Meanwhile(Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
+}
+
 /// Counts and arms.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
@@ -84,6 +93,7 @@ pub(super) struct Schedule {
     pub(super) dead: bool,
     cut_at: Option<u64>,
     failing: Option<Failing>,
+    meanwhile: Option<(u64, Meanwhile)>,
     /// What failed first since it was armed.
     pub(super) failed: Option<Call>,
     pub(super) trace: Option<Vec<Call>>,
@@ -99,8 +109,13 @@ impl Schedule {
         self.failing = Some(Failing { at: self.calls + call, errno, lasting });
     }
 
+    pub(super) fn meanwhile(&mut self, call: u64, act: Box<dyn FnOnce() + Send>) {
+        self.meanwhile = Some((self.calls + call, Meanwhile(act)));
+    }
+
     pub(super) fn mend(&mut self) {
         self.failing = None;
+        self.meanwhile = None;
         self.cut_at = None;
     }
 
@@ -110,6 +125,11 @@ impl Schedule {
         }
         let number = self.calls;
         self.calls += 1;
+        if self.meanwhile.as_ref().is_some_and(|(at, _)| *at == number)
+            && let Some((_, Meanwhile(act))) = self.meanwhile.take()
+        {
+            act();
+        }
         if let Some(trace) = &mut self.trace {
             trace.push(call);
         }

@@ -12,6 +12,7 @@
 
 mod disk;
 mod faults;
+mod late;
 mod power;
 mod rounds;
 mod script;
