@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::process;
 
 /// Every crate of the workspace with the crates of ours that it is built on, from the inside out.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     // ring 0: words
     ("base", &[]),
     ("oci", &[]),
@@ -21,12 +21,16 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("store", &["base"]),
     ("blobs", &["base", "seal", "keyring"]),
     // ring 3: what Lockyard does; no HTTP, no SQL
+    ("access", &["base", "seal", "keyring", "store"]),
     ("vault", &["base", "seal", "keyring"]),
-    ("registry", &["base", "oci", "seal", "keyring", "store", "blobs"]),
+    ("registry", &["access", "base", "oci", "seal", "keyring", "store", "blobs"]),
     // ring 4: the faces
-    ("web", &["base", "oci", "keyring", "registry"]),
+    ("web", &["access", "base", "oci", "keyring", "registry"]),
     // ring 5: composition and chores
-    ("lockyard", &["base", "oci", "keyring", "store", "blobs", "vault", "registry", "web"]),
+    (
+        "lockyard",
+        &["access", "base", "oci", "keyring", "store", "blobs", "vault", "registry", "web"],
+    ),
     ("bench", &[]),
     // dev only
     ("testkit", &["base", "oci", "keyring", "store", "blobs", "registry"]),

@@ -4,6 +4,7 @@
 //! exhaustive match. Variants that clients see carry what was wrong; the others carry their cause
 //! for the log. No text holds a name, a digest or a key of a customer.
 
+use lockyard_access::RecordError;
 use lockyard_keyring::{Locked, LockedRegistry, OpenError, ProviderError};
 use lockyard_oci::{Digest, ManifestError, Unsatisfiable};
 use lockyard_store::StoreError;
@@ -132,6 +133,16 @@ impl From<StoreError> for RegistryError {
             StoreError::Full(_) => Self::Full,
             StoreError::Damaged { .. } => Self::Damaged("the database"),
             other => Self::Unavailable(Box::new(other)),
+        }
+    }
+}
+
+impl From<RecordError> for RegistryError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Damaged => Self::Damaged("a record of the instance"),
+            RecordError::Overtaken => Self::Overtaken,
+            RecordError::Store(error) => error.into(),
         }
     }
 }

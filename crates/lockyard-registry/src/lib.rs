@@ -17,7 +17,6 @@ mod keys;
 mod limits;
 mod listing;
 mod manifest;
-mod record;
 mod referrer;
 mod registries;
 mod rows;
@@ -40,7 +39,6 @@ pub use keys::KeySource;
 pub use limits::Limits;
 pub use listing::Page;
 pub use manifest::{ManifestContent, ManifestStat, PutManifest};
-pub use record::Records;
 pub use referrer::Referrers;
 pub use registries::{CustomerKey, Ground, Registries, RegistrySummary};
 pub use scrub::{

@@ -7,6 +7,7 @@ use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use lockyard_access::Records;
 use lockyard_base::{Entropy, Guid};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -14,7 +15,6 @@ use zeroize::Zeroizing;
 use crate::{
     RegistryError,
     fields::{FieldReader, FieldWriter},
-    record::Records,
 };
 
 const KIND: &str = "owner";
@@ -94,7 +94,7 @@ impl Owner {
             .field(self.subscription.as_bytes())
             .field(self.client.as_bytes())
             .field(&self.secret_hash);
-        records.put(KIND, NAME, fields.as_slice())
+        Ok(records.put(KIND, NAME, fields.as_slice())?)
     }
 
     /// Whether these are the owner's credentials. Takes the same time for every wrong answer.

@@ -19,11 +19,11 @@ use lockyard_registry::{Caller, Registries};
 
 use crate::{
     Connection, Credentials, Metrics, Names,
+    basic::{Basic, BasicError},
     failure::OciFailure,
     host::{Authority, OwnHost},
     limit::{HEADER_BYTES_MAX, URL_BYTES_MAX},
     linger::Loan,
-    login::{Basic, BasicError},
     oci,
     trace::Watch,
 };

@@ -4,6 +4,7 @@
 //! a room, and renders what comes back. It holds no keys, writes no SQL and decides no access; each
 //! of those is somewhere that can be tested without a socket.
 
+mod basic;
 mod connect;
 mod connection;
 mod faces;
@@ -11,18 +12,17 @@ mod failure;
 mod host;
 pub mod limit;
 mod linger;
-mod login;
 mod metrics;
 mod oci;
 mod ops;
 mod serve;
 mod trace;
 
+pub use basic::Credentials;
 pub use connect::{Proxy, serve_proxy};
 pub use connection::Connection;
 pub use faces::Faces;
 pub use host::Names;
-pub use login::Credentials;
 pub use metrics::Metrics;
 pub use ops::Ops;
 pub use serve::{Served, bind_loopback, serve};

@@ -23,6 +23,7 @@ mod report;
 
 use std::{fmt, sync::Arc};
 
+use lockyard_access::Records;
 use lockyard_base::{RegistryId, RowId};
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +39,7 @@ use self::{
     pace::Pace,
     position::{KIND, NAME, Position},
 };
-use crate::{Caller, Records, Registries, RegistryError, intake::blocking};
+use crate::{Caller, Registries, RegistryError, intake::blocking};
 
 /// Progress is saved after so many rows,
 const SAVE_ROWS: u64 = 2048;
@@ -279,7 +280,7 @@ impl Scrub<'_> {
         self.saved = Mark::of(&self.report);
         let value = position::encode(&self.position, &self.report);
         let records = self.records.clone();
-        blocking(move || records.put(KIND, NAME, value.as_slice())).await?
+        Ok(blocking(move || records.put(KIND, NAME, value.as_slice())).await??)
     }
 
     /// Takes up the progress of another scrub, if one was kept.
@@ -288,7 +289,7 @@ impl Scrub<'_> {
         let kept = match blocking(move || records.get(KIND, NAME)).await? {
             Ok(Some(value)) => position::decode(&value),
             Ok(None) => return Ok(()),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
         match kept {
             Ok((position, report)) => {
@@ -307,7 +308,7 @@ impl Scrub<'_> {
 
     async fn forget(&self) -> Result<(), RegistryError> {
         let records = self.records.clone();
-        blocking(move || records.remove(KIND, NAME)).await?
+        Ok(blocking(move || records.remove(KIND, NAME)).await??)
     }
 }
 

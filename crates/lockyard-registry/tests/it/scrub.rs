@@ -14,11 +14,12 @@ use std::{
     time::Duration,
 };
 
+use lockyard_access::Records;
 use lockyard_base::{BlindIndex, ManifestId, PartId, RepositoryId};
 use lockyard_keyring::SlotKind;
 use lockyard_oci::MediaType;
 use lockyard_registry::{
-    CollectMode, Finding, FindingKind, Limits, Records, RegistryError, ScrubError, ScrubOptions,
+    CollectMode, Finding, FindingKind, Limits, RegistryError, ScrubError, ScrubOptions,
     ScrubProgress, ScrubReport, ScrubTable, instance,
 };
 use lockyard_store::{StoreError, edge, part, repository, walk};

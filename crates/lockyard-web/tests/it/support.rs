@@ -14,6 +14,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use lockyard_access::Records;
 use lockyard_base::{Clock, Entropy, HandClock, SeededEntropy};
 use lockyard_blobs::LocalParts;
 use lockyard_keyring::{
@@ -22,7 +23,7 @@ use lockyard_keyring::{
 };
 use lockyard_oci::{Algorithm, Digest, RegistryName};
 use lockyard_registry::{
-    CustomerKey, Ground, KeySource, Limits, Records, Registries, instance::initialise, owner::Owner,
+    CustomerKey, Ground, KeySource, Limits, Registries, instance::initialise, owner::Owner,
 };
 use lockyard_store::{Engine, Store};
 use lockyard_web::{Faces, Metrics, Names};

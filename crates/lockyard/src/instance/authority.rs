@@ -1,6 +1,6 @@
 //! The stored certificate authority of a domain, and its certificate as a file.
 
-use lockyard_registry::Records;
+use lockyard_access::Records;
 
 use crate::{
     config::Domain,

@@ -13,9 +13,10 @@ mod standing;
 
 use std::sync::Arc;
 
+use lockyard_access::Records;
 use lockyard_blobs::{LocalParts, PartStore};
 use lockyard_keyring::{InstanceKeys, Keyring, LeasePolicy, Providers};
-use lockyard_registry::{Ground, KeySource, Limits, Records, Registries, instance};
+use lockyard_registry::{Ground, KeySource, Limits, Registries, instance};
 use lockyard_store::{Engine, Store, registry};
 use lockyard_vault::{EmbeddedProvider, Vault, VaultRootKey};
 

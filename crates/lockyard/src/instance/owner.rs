@@ -5,7 +5,8 @@
 
 use std::path::PathBuf;
 
-use lockyard_registry::{Records, owner::Owner};
+use lockyard_access::Records;
+use lockyard_registry::owner::Owner;
 use lockyard_web::Credentials;
 use serde::Serialize;
 use zeroize::Zeroizing;

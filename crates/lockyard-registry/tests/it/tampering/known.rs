@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use lockyard_access::Records;
 use lockyard_base::{RegistryId, UploadId};
 use lockyard_oci::{Digest, MediaType, Reference, RegistryName};
-use lockyard_registry::{Caller, Limits, Records, Registries, Registry, RegistryError};
+use lockyard_registry::{Caller, Limits, Registries, Registry, RegistryError};
 
 use crate::support::{
     Base, World, append, artifact, by_digest, by_tag, image, noise, push, put, repo, sha256,

@@ -8,10 +8,29 @@ use std::sync::Arc;
 use lockyard_base::{BlindIndex, Entropy, RowId};
 use lockyard_keyring::{InstanceKeys, Place};
 use lockyard_seal::IndexKind;
-use lockyard_store::{Store, instance};
+use lockyard_store::{Store, StoreError, instance};
+use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::RegistryError;
+/// A record could not be read or written.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    /// The record is not what was sealed in its place.
+    #[error("a record of the instance is damaged")]
+    Damaged,
+    /// Somebody else wrote the record at the same time; reading it again and repeating helps.
+    #[error("a record of the instance was changed by somebody else meanwhile")]
+    Overtaken,
+    /// The database failed.
+    #[error("the database failed")]
+    Store(#[source] StoreError),
+}
+
+impl From<StoreError> for RecordError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
 
 /// The sealed records of an instance.
 #[derive(Clone, Debug)]
@@ -28,20 +47,16 @@ impl Records {
     }
 
     /// The record of this kind and name, opened.
-    pub fn get(
-        &self,
-        kind: &str,
-        name: &[u8],
-    ) -> Result<Option<Zeroizing<Vec<u8>>>, RegistryError> {
+    pub fn get(&self, kind: &str, name: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, RecordError> {
         let index = self.index(kind, name);
         let row = self.store.read_blocking(|txn| instance::record(txn, kind, &index))?;
         let Some(row) = row else { return Ok(None) };
-        let opened = self.keys.open_row(&place(row.row_id, &index), &row.sealed)?;
-        Ok(Some(opened))
+        let opened = self.keys.open_row(&place(row.row_id, &index), &row.sealed);
+        opened.map(Some).map_err(|_| RecordError::Damaged)
     }
 
     /// Stores a record in place of any other of its kind and name.
-    pub fn put(&self, kind: &str, name: &[u8], value: &[u8]) -> Result<(), RegistryError> {
+    pub fn put(&self, kind: &str, name: &[u8], value: &[u8]) -> Result<(), RecordError> {
         let this = self.clone();
         let (kind, value) = (kind.to_owned(), Zeroizing::new(value.to_vec()));
         let index = self.index(&kind, name);
@@ -53,12 +68,12 @@ impl Records {
                 Some(row) => instance::update_record(txn, id, row.seal_no, &sealed)?,
                 None => instance::insert_record(txn, id, &kind, &index, &sealed)?,
             };
-            if stored { Ok(()) } else { Err(RegistryError::Overtaken) }
+            if stored { Ok(()) } else { Err(RecordError::Overtaken) }
         })
     }
 
     /// Forgets a record; one that is not there is no error.
-    pub fn remove(&self, kind: &str, name: &[u8]) -> Result<(), RegistryError> {
+    pub fn remove(&self, kind: &str, name: &[u8]) -> Result<(), RecordError> {
         let kind = kind.to_owned();
         let index = self.index(&kind, name);
         self.store.write_blocking(None, move |txn| {
@@ -70,7 +85,7 @@ impl Records {
     }
 
     /// Whether a row is what was sealed in its place.
-    pub(crate) fn opens(&self, row: &instance::RecordRow) -> bool {
+    pub fn opens(&self, row: &instance::RecordRow) -> bool {
         self.keys.open_row(&place(row.row_id, &row.name_index), &row.sealed).is_ok()
     }
 

@@ -1,0 +1,8 @@
+//! Who somebody is and what they may do: directory, tokens and decisions. No HTTP, no SQL.
+//!
+//! Everything that it keeps is a sealed record of the instance, readable while registries are
+//! locked.
+
+mod record;
+
+pub use record::{RecordError, Records};
