@@ -5,4 +5,4 @@
 
 mod record;
 
-pub use record::{RecordError, Records};
+pub use record::{Record, RecordError, RecordTxn, Records, SWEPT_AT_ONCE, Seal};

@@ -158,10 +158,12 @@ pub struct RecordRow {
     pub sealed: Vec<u8>,
     /// How often it was sealed.
     pub seal_no: SealNo,
+    /// When it is over; `None` is never.
+    pub expires_at: Option<Timestamp>,
 }
 
 pub(super) const RECORD: &str =
-    "SELECT row_id, kind, name_index, sealed, seal_no FROM instance_record";
+    "SELECT row_id, kind, name_index, sealed, seal_no, expires_at FROM instance_record";
 
 pub(super) fn record_row(row: &Row<'_>) -> Result<RecordRow, StoreError> {
     Ok(RecordRow {
@@ -170,6 +172,7 @@ pub(super) fn record_row(row: &Row<'_>) -> Result<RecordRow, StoreError> {
         name_index: row.index(2)?,
         sealed: row.blob(3)?,
         seal_no: row.seal_no(4)?,
+        expires_at: row.maybe_int(5)?.map(Timestamp::from_micros),
     })
 }
 
@@ -191,33 +194,36 @@ pub fn records(txn: &mut Txn<'_>, kind: &str) -> Result<Vec<RecordRow>, StoreErr
     txn.rows(&format!("{RECORD} WHERE kind = $1 ORDER BY row_id"), &[kind.into()], record_row)
 }
 
-/// Inserts a record; returns `false` if its kind and name are taken.
+/// Inserts a record that is over at `expires_at`, if ever; returns `false` if its kind and name are
+/// taken.
 pub fn insert_record(
     txn: &mut Txn<'_>,
     row_id: RowId,
     kind: &str,
     name: &BlindIndex,
+    expires_at: Option<Timestamp>,
     sealed: &[u8],
 ) -> Result<bool, StoreError> {
     let inserted = txn.execute(
-        "INSERT INTO instance_record (row_id, kind, name_index, sealed, seal_no) \
-         VALUES ($1, $2, $3, $4, 1) ON CONFLICT DO NOTHING",
-        &[row_id.into(), kind.into(), name.into(), sealed.into()],
+        "INSERT INTO instance_record (row_id, kind, name_index, expires_at, sealed, seal_no) \
+         VALUES ($1, $2, $3, $4, $5, 1) ON CONFLICT DO NOTHING",
+        &[row_id.into(), kind.into(), name.into(), expires_at.into(), sealed.into()],
     )?;
     Ok(inserted == 1)
 }
 
-/// Replaces a record's content; returns whether it won.
+/// Replaces a record's content and when it is over; returns whether it won.
 pub fn update_record(
     txn: &mut Txn<'_>,
     row_id: RowId,
     expected: SealNo,
+    expires_at: Option<Timestamp>,
     sealed: &[u8],
 ) -> Result<bool, StoreError> {
     let updated = txn.execute(
-        "UPDATE instance_record SET sealed = $3, seal_no = seal_no + 1 \
+        "UPDATE instance_record SET expires_at = $3, sealed = $4, seal_no = seal_no + 1 \
          WHERE row_id = $1 AND seal_no = $2",
-        &[row_id.into(), expected.into(), sealed.into()],
+        &[row_id.into(), expected.into(), expires_at.into(), sealed.into()],
     )?;
     Ok(updated == 1)
 }
@@ -226,4 +232,37 @@ pub fn update_record(
 pub fn delete_record(txn: &mut Txn<'_>, row_id: RowId) -> Result<bool, StoreError> {
     let deleted = txn.execute("DELETE FROM instance_record WHERE row_id = $1", &[row_id.into()])?;
     Ok(deleted == 1)
+}
+
+/// Deletes a record that nobody sealed anew meanwhile; returns whether it won.
+///
+/// Of several that take the same record, one wins.
+pub fn take_record(txn: &mut Txn<'_>, row_id: RowId, expected: SealNo) -> Result<bool, StoreError> {
+    let deleted = txn.execute(
+        "DELETE FROM instance_record WHERE row_id = $1 AND seal_no = $2",
+        &[row_id.into(), expected.into()],
+    )?;
+    Ok(deleted == 1)
+}
+
+/// Counts the records of a kind that are not over.
+pub fn count_records(txn: &mut Txn<'_>, kind: &str) -> Result<u64, StoreError> {
+    let now = txn.now();
+    txn.one(
+        "SELECT COUNT(*) FROM instance_record \
+         WHERE kind = $1 AND (expires_at IS NULL OR expires_at > $2)",
+        &[kind.into(), now.into()],
+        |row| row.count(0),
+    )
+}
+
+/// Deletes up to `limit` records that are over, the oldest first; returns how many there were.
+pub fn sweep_records(txn: &mut Txn<'_>, limit: u32) -> Result<u64, StoreError> {
+    let now = txn.now();
+    // The time is asked for twice: between the two, PostgreSQL may see a record prolonged.
+    txn.execute(
+        "DELETE FROM instance_record WHERE expires_at <= $1 AND row_id IN \
+         (SELECT row_id FROM instance_record WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+        &[now.into(), limit.into()],
+    )
 }

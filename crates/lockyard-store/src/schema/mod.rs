@@ -6,6 +6,7 @@
 //! well.
 
 mod v1;
+mod v2;
 
 use crate::{OpenError, StoreError, Txn, txn::Dialect, value::Value};
 
@@ -13,7 +14,7 @@ use crate::{OpenError, StoreError, Txn, txn::Dialect, value::Value};
 type Migration = &'static str;
 
 /// Every step there ever was; a step that was released never changes.
-pub(crate) const MIGRATIONS: &[Migration] = &[v1::TABLES];
+pub(crate) const MIGRATIONS: &[Migration] = &[v1::TABLES, v2::EXPIRY];
 
 /// The newest schema version that this program knows.
 pub const VERSION: u32 = newest(MIGRATIONS);
@@ -133,6 +134,20 @@ mod tests {
         apply(&connection, &[FIRST, SECOND]).unwrap();
         let b: i64 = connection.query_row("SELECT b FROM part", [], |row| row.get(0)).unwrap();
         assert_eq!(b, 8);
+    }
+
+    #[test]
+    fn a_record_of_version_1_never_expires() {
+        let connection = Connection::open_in_memory().unwrap();
+        apply(&connection, &MIGRATIONS[..1]).unwrap();
+        let insert = "INSERT INTO instance_record (row_id, kind, name_index, sealed, seal_no) \
+                      VALUES ('aa', 'owner', X'01', X'02', 3)";
+        connection.execute(insert, []).unwrap();
+        apply(&connection, MIGRATIONS).unwrap();
+        let kept =
+            "SELECT seal_no FROM instance_record WHERE sealed = X'02' AND expires_at IS NULL";
+        let seal_no: i64 = connection.query_row(kept, [], |row| row.get(0)).unwrap();
+        assert_eq!(seal_no, 3);
     }
 
     #[test]

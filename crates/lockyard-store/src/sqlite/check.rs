@@ -15,16 +15,11 @@ use rusqlite::{Connection, InterruptHandle, OptionalExtension as _};
 use crate::StoreError;
 
 /// The tables that hold the instance and its registries: few rows, however much is pushed.
-const FEW_ROWS: [&str; 8] = [
-    "meta",
-    "service_slot",
-    "instance_key",
-    "instance_record",
-    "registry",
-    "epoch",
-    "wrap",
-    "index_key",
-];
+///
+/// Records are not among them: there is one for each session. Those that a start stands on are
+/// opened by it.
+const FEW_ROWS: [&str; 7] =
+    ["meta", "service_slot", "instance_key", "registry", "epoch", "wrap", "index_key"];
 
 /// Reads the tables with few rows wholly, and every other tree at its two edges.
 ///

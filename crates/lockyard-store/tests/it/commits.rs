@@ -42,7 +42,7 @@ pub(crate) const STORIES: &[Story] = &[
 /// Inserts a record named `name`.
 fn insert(txn: &mut Txn<'_>, name: &str) -> Result<bool, StoreError> {
     let id = RowId::random(&OsEntropy);
-    instance::insert_record(txn, id, "note", &index("record", name), b"note")
+    instance::insert_record(txn, id, "note", &index("record", name), None, b"note")
 }
 
 /// The names out of `names` whose records are there.
@@ -311,7 +311,7 @@ fn a_second_start_finds_everything(world: World) {
     world.write(move |txn| instance::establish(txn, id));
     world.write(move |txn| {
         let name = index("record", "owner");
-        instance::insert_record(txn, id, "credential", &name, &written)
+        instance::insert_record(txn, id, "credential", &name, None, &written)
     });
     let world = world.restarted();
     assert_eq!(world.read(instance::id), Some(id));
@@ -337,15 +337,15 @@ fn a_newer_database_is_refused(world: World) {
     store.close();
     other.close();
     let (to, from) = match &place {
-        crate::world::Place::Sqlite { .. } => ("X'0000002A'", "X'00000001'"),
-        crate::world::Place::Postgres { .. } => ("'\\x0000002A'", "'\\x00000001'"),
+        crate::world::Place::Sqlite { .. } => ("X'0000002A'", "X'00000002'"),
+        crate::world::Place::Postgres { .. } => ("'\\x0000002A'", "'\\x00000002'"),
     };
     place.tamper(&format!("UPDATE meta SET value = {to} WHERE key = 'schema'"));
     let refused = Store::open(place.engine(), clock.clone()).unwrap_err();
-    assert!(matches!(refused, OpenError::Newer { found: 42, known: 1 }), "{refused:?}");
+    assert!(matches!(refused, OpenError::Newer { found: 42, known: 2 }), "{refused:?}");
     assert_eq!(
         refused.to_string(),
-        "the database has schema version 42, this program knows versions up to 1; \
+        "the database has schema version 42, this program knows versions up to 2; \
          start the newer program that wrote it"
     );
     place.tamper(&format!("UPDATE meta SET value = {from} WHERE key = 'schema'"));

@@ -50,10 +50,10 @@ fn put(store: &Store, number: usize, sealed: Vec<u8>) -> Result<(), StoreError> 
         match instance::record(txn, "note", &name)? {
             None => {
                 let id = RowId::random(&OsEntropy);
-                assert!(instance::insert_record(txn, id, "note", &name, &sealed)?);
+                assert!(instance::insert_record(txn, id, "note", &name, None, &sealed)?);
             }
             Some(row) => {
-                assert!(instance::update_record(txn, row.row_id, row.seal_no, &sealed)?);
+                assert!(instance::update_record(txn, row.row_id, row.seal_no, None, &sealed)?);
             }
         }
         Ok(())
@@ -346,7 +346,7 @@ fn a_full_disk() {
         let (id, sealed) = (RowId::random(&OsEntropy), noise(size));
         let name = index("record", &number.to_string());
         let work = move |txn: &mut Txn<'_>| {
-            assert!(instance::insert_record(txn, id, "batch", &name, &sealed)?);
+            assert!(instance::insert_record(txn, id, "batch", &name, None, &sealed)?);
             Ok(())
         };
         (None, Box::new(work))

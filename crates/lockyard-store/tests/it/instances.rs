@@ -1,8 +1,10 @@
 //! Stories of the rows above the content: instance, registries, epochs, wraps, index keys.
 
+use std::time::Duration;
+
 use lockyard_base::{Epoch, OsEntropy, RegistryId, RowId, WrapId};
 use lockyard_store::{
-    SealNo, StoreError, Txn,
+    SealNo, Store, StoreError, Txn,
     epoch::{self, EpochState},
     index_key,
     instance::{self, SlotKind, SlotRow},
@@ -12,7 +14,7 @@ use lockyard_store::{
 
 use crate::{
     Story,
-    world::{World, index},
+    world::{Place, World, index},
 };
 
 pub(crate) const STORIES: &[Story] = &[
@@ -20,6 +22,9 @@ pub(crate) const STORIES: &[Story] = &[
     ("slots_are_put_replaced_and_deleted", slots_are_put_replaced_and_deleted),
     ("an_instance_key_is_inserted_once_and_then_swapped", an_instance_key),
     ("records_are_found_by_kind_and_name", records_are_found_by_kind_and_name),
+    ("a_record_is_swept_when_it_is_over", a_record_is_swept_when_it_is_over),
+    ("of_two_that_take_a_record_one_wins", of_two_that_take_a_record_one_wins),
+    ("a_record_of_version_1_lives_on", a_record_of_version_1_lives_on),
     ("two_registries_never_share_a_name", two_registries_never_share_a_name),
     ("an_epoch_holds_until_it_retires", an_epoch_holds_until_it_retires),
     ("an_epoch_has_one_current_wrap", an_epoch_has_one_current_wrap),
@@ -70,15 +75,18 @@ fn records_are_found_by_kind_and_name(world: World) {
     let name = index("record", "owner");
     let insert = |kind: &'static str| {
         let id = RowId::random(&OsEntropy);
-        let done = world.write(move |txn| instance::insert_record(txn, id, kind, &name, b"one"));
+        let insert =
+            move |txn: &mut Txn<'_>| instance::insert_record(txn, id, kind, &name, None, b"one");
+        let done = world.write(insert);
         (id, done)
     };
     let (owner, inserted) = insert("credential");
     assert!(inserted);
     assert!(!insert("credential").1);
     assert!(insert("authority").1);
-    let update =
-        |expected| world.write(move |txn| instance::update_record(txn, owner, expected, b"two"));
+    let update = |expected| {
+        world.write(move |txn| instance::update_record(txn, owner, expected, None, b"two"))
+    };
     assert!(update(SealNo::FIRST));
     assert!(!update(SealNo::FIRST));
     let found = world.read(|txn| instance::record(txn, "credential", &name)).unwrap();
@@ -87,6 +95,76 @@ fn records_are_found_by_kind_and_name(world: World) {
     assert_eq!(world.read(|txn| instance::record(txn, "unknown", &name)), None);
     assert!(world.write(move |txn| instance::delete_record(txn, owner)));
     assert!(!world.write(move |txn| instance::delete_record(txn, owner)));
+}
+
+fn a_record_is_swept_when_it_is_over(world: World) {
+    let kept = |name: &'static str, seconds: Option<u64>| {
+        let id = RowId::random(&OsEntropy);
+        assert!(world.write(move |txn| {
+            let until = seconds.map(|seconds| txn.now() + Duration::from_secs(seconds));
+            instance::insert_record(txn, id, "session", &index("record", name), until, b"one")
+        }));
+        id
+    };
+    kept("never", None);
+    kept("later", Some(9000));
+    let (first, second) = (kept("first", Some(100)), kept("second", Some(200)));
+    let left = || {
+        let rows = world.read(|txn| instance::records(txn, "session"));
+        rows.into_iter().map(|row| row.row_id).collect::<Vec<_>>()
+    };
+    let sweep = |limit| world.write(move |txn| instance::sweep_records(txn, limit));
+    assert_eq!(sweep(9), 0);
+    world.wait(Duration::from_secs(1000));
+    assert_eq!(world.read(|txn| instance::count_records(txn, "session")), 2);
+    assert_eq!(left().len(), 4);
+    assert_eq!(sweep(1), 1);
+    assert!(!left().contains(&first) && left().contains(&second), "the oldest goes first");
+    assert_eq!((sweep(9), sweep(9)), (1, 0));
+    assert_eq!(left().len(), 2);
+}
+
+fn of_two_that_take_a_record_one_wins(world: World) {
+    let name = index("record", "code");
+    let id = RowId::random(&OsEntropy);
+    world.write(move |txn| instance::insert_record(txn, id, "code", &name, None, b"one"));
+    let wins = std::thread::scope(|scope| {
+        let takers = [&world.store, &world.other].map(|store| {
+            scope.spawn(|| {
+                let take = move |txn: &mut Txn<'_>| -> Result<bool, StoreError> {
+                    let Some(row) = instance::record(txn, "code", &name)? else { return Ok(false) };
+                    instance::take_record(txn, row.row_id, row.seal_no)
+                };
+                store.write_blocking(None, take).unwrap()
+            })
+        });
+        takers.map(|taker| taker.join().unwrap())
+    });
+    assert_eq!(wins.iter().filter(|won| **won).count(), 1);
+    world.write(move |txn| instance::insert_record(txn, id, "code", &name, None, b"one"));
+    world.write(move |txn| instance::update_record(txn, id, SealNo::FIRST, None, b"two"));
+    assert!(!world.write(move |txn| instance::take_record(txn, id, SealNo::FIRST)));
+}
+
+fn a_record_of_version_1_lives_on(world: World) {
+    let (id, name) = (RowId::random(&OsEntropy), index("record", "owner"));
+    world.write(move |txn| instance::insert_record(txn, id, "owner", &name, None, b"one"));
+    let World { store, other, clock, place } = world;
+    store.close();
+    other.close();
+    let version = match &place {
+        Place::Sqlite { .. } => "X'00000001'",
+        Place::Postgres { .. } => "'\\x00000001'",
+    };
+    place.tamper(&format!(
+        "DROP INDEX instance_record_expiry; ALTER TABLE instance_record DROP COLUMN expires_at; \
+         UPDATE meta SET value = {version} WHERE key = 'schema'"
+    ));
+    let store = Store::open(place.engine(), clock).unwrap();
+    let row = store.read_blocking(move |txn| instance::record(txn, "owner", &name)).unwrap();
+    let row = row.unwrap();
+    assert_eq!((row.row_id, row.sealed.as_slice(), row.expires_at), (id, b"one".as_slice(), None));
+    assert_eq!(store.write_blocking(None, |txn| instance::sweep_records(txn, 9)).unwrap(), 0);
 }
 
 fn two_registries_never_share_a_name(world: World) {

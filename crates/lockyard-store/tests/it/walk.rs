@@ -223,7 +223,7 @@ fn records_of_every_kind_are_walked(world: World) {
     world.write(move |txn| {
         for (id, kind) in rows.iter().zip(["owner", "scrub", "owner"]) {
             let name = index(kind, &id.to_string());
-            assert!(instance::insert_record(txn, *id, kind, &name, b"sealed")?);
+            assert!(instance::insert_record(txn, *id, kind, &name, None, b"sealed")?);
         }
         Ok(())
     });
