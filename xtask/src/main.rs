@@ -5,6 +5,7 @@
 
 mod apt;
 mod bench;
+mod fuzz;
 mod install;
 mod layers;
 mod postgres;
@@ -29,6 +30,8 @@ usage: cargo xtask <chore>
           `cargo xtask bench --help` has all flags and scenarios
   soak [--minutes N]
           load a release build for ten minutes and see that nothing grows
+  fuzz [TARGET…] [--seconds N]
+          let the fuzz targets look for inputs that no parser should stumble over
   tidy    check the house rules that no compiler checks";
 
 fn main() -> ExitCode {
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let well = match arguments.split_first() {
         Some((chore, rest)) if chore == "test" => suite::run(&root, rest),
         Some((chore, rest)) if chore == "bench" => bench::run(&root, rest),
+        Some((chore, rest)) if chore == "fuzz" => fuzz::run(&root, rest),
         Some((chore, rest)) if chore == "soak" => soak::run(&root, rest),
         Some((chore, [])) if chore == "tidy" => report(&tidy::findings(&root)),
         _ => {
