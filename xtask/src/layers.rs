@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::process;
 
 /// Every crate of the workspace with the crates of ours that it is built on, from the inside out.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     // ring 0: words
     ("base", &[]),
     ("oci", &[]),
@@ -20,6 +20,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     // ring 2: where things are kept, who wraps keys
     ("store", &["base"]),
     ("blobs", &["base", "seal", "keyring"]),
+    ("egress", &[]),
     // ring 3: what Lockyard does; no HTTP, no SQL
     ("access", &["base", "seal", "keyring", "store"]),
     ("vault", &["base", "seal", "keyring"]),
@@ -43,7 +44,7 @@ const RESERVED: [(&str, &[&str]); 6] = [
     ("postgres", &["store"]),
     ("aws-lc-rs", &["seal", "keyring", "vault", "registry", "lockyard"]),
     ("axum", &["web", "lockyard"]),
-    ("hyper", &["web", "lockyard"]),
+    ("hyper", &["egress", "web", "lockyard"]),
     ("clap", &["lockyard"]),
 ];
 
