@@ -14,6 +14,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     // ring 0: words
     ("base", &[]),
     ("oci", &[]),
+    ("arm", &["base"]),
     // ring 1: the only code that touches keys for content
     ("seal", &["base"]),
     ("keyring", &["base", "seal"]),
@@ -22,7 +23,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("blobs", &["base", "seal", "keyring"]),
     ("egress", &[]),
     // ring 3: what Lockyard does; no HTTP, no SQL
-    ("access", &["base", "seal", "keyring", "store"]),
+    ("access", &["arm", "base", "seal", "keyring", "store"]),
     ("vault", &["base", "seal", "keyring"]),
     ("registry", &["access", "base", "oci", "seal", "keyring", "store", "blobs"]),
     // ring 4: the faces
