@@ -3,6 +3,8 @@
 //! Everything that it keeps is a sealed record of the instance, readable while registries are
 //! locked.
 
+pub mod decision;
 mod record;
 
+pub use decision::{PrincipalId, RoleAssignment, RoleDefinition, RoleDefinitionId};
 pub use record::{Record, RecordError, RecordTxn, Records, SWEPT_AT_ONCE, Seal};
