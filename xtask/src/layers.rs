@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::process;
 
 /// Every crate of the workspace with the crates of ours that it is built on, from the inside out.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     // ring 0: words
     ("base", &[]),
     ("oci", &[]),
