@@ -5,6 +5,7 @@
 
 pub mod decision;
 mod record;
+pub mod registry_token;
 
 pub use decision::{PrincipalId, RoleAssignment, RoleDefinition, RoleDefinitionId};
 pub use record::{Record, RecordError, RecordTxn, Records, SWEPT_AT_ONCE, Seal};

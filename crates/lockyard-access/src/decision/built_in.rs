@@ -181,9 +181,6 @@ fn registry() -> Roles<3> {
 }
 
 /// What the roles of a vault's data see of its management.
-///
-/// Azure means the vault itself by `vaults/*/read` too, as these roles' descriptions say; our
-/// patterns are plain text, so it is named.
 const SEES_VAULTS: &[&str] = &[
     "Microsoft.Authorization/*/read",
     "Microsoft.Insights/alertRules/*",
@@ -193,7 +190,6 @@ const SEES_VAULTS: &[&str] = &[
     "Microsoft.KeyVault/checkNameAvailability/read",
     "Microsoft.KeyVault/deletedVaults/read",
     "Microsoft.KeyVault/locations/*/read",
-    "Microsoft.KeyVault/vaults/read",
     "Microsoft.KeyVault/vaults/*/read",
     "Microsoft.KeyVault/operations/read",
 ];
@@ -327,7 +323,6 @@ fn vault_managers() -> Roles<3> {
                     "Microsoft.Resources/subscriptions/resourceGroups/read",
                     "Microsoft.Resources/subscriptions/read",
                     "Microsoft.Management/managementGroups/read",
-                    "Microsoft.KeyVault/vaults/read",
                     "Microsoft.KeyVault/vaults/*/read",
                     "Microsoft.Support/*",
                 ],
