@@ -21,7 +21,7 @@ use crate::{
     Connection, Credentials, Metrics, Names,
     basic::{Basic, BasicError},
     failure::OciFailure,
-    host::{Authority, OwnHost},
+    host::{Authority, FixedHost, OwnHost},
     limit::{HEADER_BYTES_MAX, URL_BYTES_MAX},
     linger::Loan,
     oci,
@@ -85,6 +85,13 @@ impl fmt::Debug for Door {
     }
 }
 
+/// Whom a request is for: each house has its own envelopes, its own callers and its own limits.
+#[derive(Clone, Debug)]
+pub(crate) enum House {
+    /// A registry.
+    Registry(Site),
+}
+
 /// The registry that a request is for, and the host that its client wrote.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
@@ -98,25 +105,38 @@ async fn enter(State(door): State<Arc<Door>>, request: Request) -> Response {
     let Faces { clock, entropy, metrics, .. } = &door.faces;
     let (request, loan) = Loan::of(request);
     let watch = Watch::start(clock, &**entropy, metrics, request.method(), loan.received());
-    let response = oci::answer(&door, request, watch.correlation()).await;
+    let (parts, body) = request.into_parts();
+    let house = door.house(&parts);
+    let request = Request::from_parts(parts, body);
+    let response = match house {
+        Ok(House::Registry(site)) => {
+            oci::answer(&door, Ok(site), request, watch.correlation()).await
+        }
+        Err(failure) => oci::answer(&door, Err(failure), request, watch.correlation()).await,
+    };
     loan.settle(response.status()).await;
     watch.finish(response)
 }
 
 impl Door {
     /// Finds out whom the request is for, and refuses what nobody here should answer.
-    pub(crate) fn admit(&self, parts: &Parts) -> Result<Site, OciFailure> {
+    ///
+    /// What is refused here is told in the registry's envelope: whose else it should be is not known.
+    fn house(&self, parts: &Parts) -> Result<House, OciFailure> {
         check_size(parts)?;
         let authority = authority(parts)?;
-        let registry = match self.listener {
-            Listener::Https => self.registry_of(&authority)?,
+        let realm = authority.to_string();
+        let house = match self.listener {
+            Listener::Https => self.house_of(&authority, realm.clone())?,
             Listener::Http { port } => {
                 check_loopback(&authority, port)?;
                 refuse_browsers(&parts.headers)?;
-                self.faces.default_registry.clone()
+                House::Registry(Site {
+                    registry: self.faces.default_registry.clone(),
+                    realm: realm.clone(),
+                })
             }
         };
-        let realm = authority.to_string();
         // Under HTTP/1 one request follows another, so that a reverse proxy may use one connection
         // for several hosts; under HTTP/2 a cut would hit another registry's requests.
         let connection = parts.extensions.get::<Connection>();
@@ -125,16 +145,30 @@ impl Door {
                 "a connection serves one host, open another one for this host",
             ));
         }
-        Ok(Site { registry, realm })
+        Ok(house)
     }
 
-    fn registry_of(&self, authority: &Authority) -> Result<RegistryName, OciFailure> {
+    fn house_of(&self, authority: &Authority, realm: String) -> Result<House, OciFailure> {
         if authority.is_loopback() {
-            return Ok(self.faces.default_registry.clone());
+            let registry = self.faces.default_registry.clone();
+            return Ok(House::Registry(Site { registry, realm }));
         }
         match self.faces.names.own(authority.host()) {
-            Some(OwnHost::Registry(label)) => label.parse().map_err(|_| no_registry()),
-            Some(OwnHost::Vault(_) | OwnHost::Fixed(_)) | None => {
+            Some(OwnHost::Registry(label)) => {
+                let registry = label.parse().map_err(|_| no_registry())?;
+                Ok(House::Registry(Site { registry, realm }))
+            }
+            Some(
+                OwnHost::Vault(_)
+                | OwnHost::Fixed(
+                    FixedHost::Management
+                    | FixedHost::Login
+                    | FixedHost::Graph
+                    | FixedHost::Portal
+                    | FixedHost::Blob,
+                ),
+            )
+            | None => {
                 let domain = self.faces.names.domain();
                 Err(misdirected(&format!("registries are at `<registry>.cr.{domain}`")))
             }

@@ -102,12 +102,45 @@ pub(crate) enum OwnHost {
     Registry(String),
     /// `<vault>.vault.<domain>`.
     Vault(String),
-    /// One of the fixed names: `management`, `login`, `graph`, `portal`, `blob`.
-    Fixed(&'static str),
+    /// One of the fixed names.
+    Fixed(FixedHost),
 }
 
 /// The names before the domain that are not wildcards.
-const FIXED: [&str; 5] = ["management", "login", "graph", "portal", "blob"];
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FixedHost {
+    /// Resource Manager.
+    Management,
+    /// The token issuer.
+    Login,
+    /// The directory.
+    Graph,
+    /// The web portal.
+    Portal,
+    /// What import and logs are kept in.
+    Blob,
+}
+
+impl FixedHost {
+    const ALL: [Self; 5] = [Self::Management, Self::Login, Self::Graph, Self::Portal, Self::Blob];
+
+    /// The label before the domain.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Management => "management",
+            Self::Login => "login",
+            Self::Graph => "graph",
+            Self::Portal => "portal",
+            Self::Blob => "blob",
+        }
+    }
+}
+
+impl fmt::Display for FixedHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
 
 impl Names {
     /// The names under `domain`, published with `public_port`.
@@ -135,10 +168,28 @@ impl Names {
         }
     }
 
+    /// The origin of one of the fixed names, say `https://login.example:8443`; no slash at its end.
+    pub fn origin(&self, name: FixedHost) -> String {
+        let Self { domain, public_port } = self;
+        match public_port {
+            443 => format!("https://{name}.{domain}"),
+            port => format!("https://{name}.{domain}:{port}"),
+        }
+    }
+
+    /// What follows a registry's or vault's name in its host, with the port: `cr.example:8443`.
+    pub fn suffix(&self, kind: &str) -> String {
+        let Self { domain, public_port } = self;
+        match public_port {
+            443 => format!("{kind}.{domain}"),
+            port => format!("{kind}.{domain}:{port}"),
+        }
+    }
+
     /// Which of our own names `host` is, if it is one.
     pub(crate) fn own(&self, host: &str) -> Option<OwnHost> {
         let under = host.strip_suffix(self.domain.as_str())?.strip_suffix('.')?;
-        if let Some(fixed) = FIXED.into_iter().find(|&fixed| fixed == under) {
+        if let Some(fixed) = FixedHost::ALL.into_iter().find(|fixed| fixed.label() == under) {
             return Some(OwnHost::Fixed(fixed));
         }
         let (label, kind) = under.split_once('.')?;
@@ -207,8 +258,8 @@ mod tests {
         for (host, expected) in [
             ("contoso.cr.yard.example", registry("contoso")),
             ("keys.vault.yard.example", Some(OwnHost::Vault("keys".to_owned()))),
-            ("management.yard.example", Some(OwnHost::Fixed("management"))),
-            ("blob.yard.example", Some(OwnHost::Fixed("blob"))),
+            ("management.yard.example", Some(OwnHost::Fixed(FixedHost::Management))),
+            ("blob.yard.example", Some(OwnHost::Fixed(FixedHost::Blob))),
             ("yard.example", None),
             ("cr.yard.example", None),
             (".cr.yard.example", None),

@@ -22,7 +22,7 @@ pub use basic::Credentials;
 pub use connect::{Proxy, serve_proxy};
 pub use connection::Connection;
 pub use faces::Faces;
-pub use host::Names;
+pub use host::{FixedHost, Names};
 pub use metrics::Metrics;
 pub use ops::Ops;
 pub use serve::{Served, bind_loopback, serve};

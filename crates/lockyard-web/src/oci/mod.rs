@@ -51,10 +51,15 @@ pub(crate) struct Call {
 }
 
 /// Answers a request, whatever it asks for.
-pub(crate) async fn answer(door: &Door, request: Request, correlation: &Correlation) -> Response {
+pub(crate) async fn answer(
+    door: &Door,
+    site: Result<Site, OciFailure>,
+    request: Request,
+    correlation: &Correlation,
+) -> Response {
     let path = OciPath::split(request.uri().path());
     let template = path.as_ref().map_or("other", |path| path.endpoint.template());
-    let answer = route(door, request, path).await;
+    let answer = route(door, site, request, path).await;
     let mut response = answer.unwrap_or_else(|failure| failure.render(correlation));
     let headers = response.headers_mut();
     for (name, value) in
@@ -66,9 +71,14 @@ pub(crate) async fn answer(door: &Door, request: Request, correlation: &Correlat
     response
 }
 
-async fn route(door: &Door, request: Request, path: Option<OciPath>) -> Answer {
+async fn route(
+    door: &Door,
+    site: Result<Site, OciFailure>,
+    request: Request,
+    path: Option<OciPath>,
+) -> Answer {
+    let site = site?;
     let (parts, body) = request.into_parts();
-    let site = door.admit(&parts)?;
     let caller = door.caller(&parts.headers, &site)?;
     let path = path.ok_or_else(|| {
         let message = "there is nothing at this address; the registry's API begins at `/v2/`";
