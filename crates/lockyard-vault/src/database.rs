@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::{
     OpenVaultError, VaultError, VaultRootKey,
     directory::VaultDirectory,
+    migration,
     rows::{RowKeys, RowKeysError},
     schema::{self, Found},
 };
@@ -41,7 +42,8 @@ impl Database {
         let directory = VaultDirectory::lock(path)?;
         let file = directory.database()?;
         let mut writer = connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        match schema::inspect(&writer)? {
+        let found = schema::inspect(&writer)?;
+        match found {
             Found::Empty => {
                 configure(&writer)?;
                 let keys = RowKeys::generate(root, entropy);
@@ -51,7 +53,7 @@ impl Database {
                 schema::initialise(&transaction, &keys).map_err(OpenVaultError::from_sqlite)?;
                 transaction.commit().map_err(OpenVaultError::from_sqlite)?;
             }
-            Found::Vault => {
+            Found::Vault | Found::Older => {
                 sound(&writer)?;
                 configure(&writer)?;
             }
@@ -61,6 +63,9 @@ impl Database {
             RowKeysError::WrongRootKey => OpenVaultError::WrongRootKey,
             RowKeysError::Damaged => OpenVaultError::Damaged(None),
         })?;
+        if found == Found::Older {
+            migration::migrate(&mut writer, &keys, entropy)?;
+        }
         let reader = connect(&file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         // SQLite syncs the directory with a new log's first sync and does not look at the answer:
         // were that the only one and had it failed, a power cut would take the log, and with it

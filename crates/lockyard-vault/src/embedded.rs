@@ -1,14 +1,16 @@
 //! The keyring's way into the vault: `KeyProvider` over [`Vault`].
 //!
-//! Every use is authorized here, beside the effect, and in this order: vault, key, grant, version,
-//! enabled, time; whoever holds no grant learns nothing about versions. The kinds of failure
-//! matter most: a denial locks the registry, damage locks and alarms, and trouble with the
-//! database concludes nothing.
+//! Every use is authorized here, beside the effect, by the decision that outside callers get: the
+//! firewall (a registry is a trusted service), the tenant, then a grant, a policy or a role. Only
+//! that the vault and the key exist is looked at first, since a registry was told their names; no
+//! version is told to whoever has no right. The kinds of failure matter most: a denial locks the
+//! registry, damage locks and alarms, and a firewall, roles that cannot be read or trouble with the
+//! database conclude nothing.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lockyard_base::chain;
+use lockyard_base::{Guid, chain};
 use lockyard_keyring::{
     CustomerShare, Denial, Identity, KeyId, KeyProvider, KeyVersion, ProviderError, VersionedKeyId,
     WrappedShare,
@@ -18,31 +20,135 @@ use tokio::{sync::watch, task};
 
 use crate::{
     Vault, VaultError,
-    grants::Operation,
-    keys::{OpenedKey, version_row},
+    access::{Caller, KeyOperation, NoRoles, Operation, Roles, RolesUnavailable, Source},
+    crypto::{CryptoError, EncryptionAlgorithm, Purpose},
+    keys::{FoundKey, FoundVersion},
+    plane::check_use,
+    vaults::FoundVault,
 };
+
+/// Who managed identities are; implemented by whoever keeps the directory.
+pub trait Principals: Roles {
+    /// The caller that a managed identity is, a trusted service; `None` if it is gone.
+    fn managed_identity(&self, identity: &Identity) -> Result<Option<Caller>, RolesUnavailable>;
+}
 
 /// Lets registries use the keys of an embedded vault, as the identities that they act as.
 #[derive(Clone, Debug)]
 pub struct EmbeddedProvider {
     vault: Arc<Vault>,
+    principals: Option<Arc<dyn Principals>>,
 }
 
 impl EmbeddedProvider {
-    /// A provider over this vault; whoever else holds the vault may change it meanwhile.
+    /// A provider over this vault, for identities that only its own grants and policies know;
+    /// whoever else holds the vault may change it meanwhile.
     pub fn new(vault: Arc<Vault>) -> Self {
-        Self { vault }
+        Self { vault, principals: None }
+    }
+
+    /// A provider for the identities of a directory, whose roles count as well.
+    pub fn with_principals(vault: Arc<Vault>, principals: Arc<dyn Principals>) -> Self {
+        Self { vault, principals: Some(principals) }
     }
 
     /// Runs a use of the vault where blocking is allowed.
     async fn using<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Vault) -> Result<T, ProviderError> + Send + 'static,
+        work: impl FnOnce(&Self) -> Result<T, UseError> + Send + 'static,
     ) -> Result<T, ProviderError> {
-        let vault = Arc::clone(&self.vault);
-        task::spawn_blocking(move || work(&vault)).await.unwrap_or_else(|error| {
-            Err(ProviderError::Unreachable(format!("the vault's task ended: {error}")))
-        })
+        let provider = self.clone();
+        let done = task::spawn_blocking(move || work(&provider)).await;
+        match done {
+            Ok(done) => Ok(done?),
+            Err(error) => {
+                Err(ProviderError::Unreachable(format!("the vault's task ended: {error}")))
+            }
+        }
+    }
+
+    /// The version that a registry wants to use, if it may.
+    fn usable(
+        &self,
+        identity: &Identity,
+        id: &VersionedKeyId,
+        operation: KeyOperation,
+    ) -> Result<(FoundKey, FoundVersion), UseError> {
+        let permission = operation.permission();
+        let (seen, version) = self.vault.database.read(|transaction| {
+            let vault = self.vault.live_vault(transaction, &id.key.vault)?;
+            let key = self.vault.live_key(transaction, &vault, &id.key.name)?;
+            let granted = self.vault.granted(transaction, &key, identity, permission)?;
+            let version =
+                self.vault.version_in(transaction, &id.key.vault, &key, Some(&id.version));
+            Ok::<_, VaultError>((Seen { vault, key, granted }, version))
+        })?;
+        self.decide(identity, &id.key, permission, &seen)?;
+        let version = version?;
+        check_use(&version, id, operation, self.vault.clock.wall())?;
+        if !version.shape.is_rsa() {
+            return Err(VaultError::from(CryptoError::WrongAlgorithm).into());
+        }
+        Ok((seen.key, version))
+    }
+
+    fn decide(
+        &self,
+        identity: &Identity,
+        key: &KeyId,
+        permission: Operation,
+        seen: &Seen,
+    ) -> Result<(), UseError> {
+        let (caller, roles): (_, &dyn Roles) = match &self.principals {
+            None => (lone(identity, seen.vault.properties.place.tenant), &NoRoles),
+            Some(principals) => {
+                let caller = principals.managed_identity(identity).map_err(VaultError::from)?;
+                let caller = caller.ok_or(UseError::IdentityGone(*identity))?;
+                (caller, &**principals)
+            }
+        };
+        let name = Some(&key.name);
+        Vault::decide(&seen.vault, &caller, permission, name, seen.granted, roles).map_err(
+            |error| match error {
+                VaultError::ForbiddenByPolicy(_)
+                | VaultError::ForbiddenByRbac(_)
+                | VaultError::WrongTenant { .. } => {
+                    UseError::NotAuthorized(*identity, key.clone(), Box::new(error))
+                }
+                error => error.into(),
+            },
+        )
+    }
+
+    fn versions_for(&self, identity: &Identity, id: &KeyId) -> Result<Vec<KeyVersion>, UseError> {
+        let (seen, versions) = self.vault.database.read(|transaction| {
+            let vault = self.vault.live_vault(transaction, &id.vault)?;
+            let key = self.vault.live_key(transaction, &vault, &id.name)?;
+            let granted = self.vault.granted(transaction, &key, identity, Operation::Get)?;
+            let versions = self.vault.versions_of(transaction, &key, id);
+            Ok::<_, VaultError>((Seen { vault, key, granted }, versions))
+        })?;
+        self.decide(identity, id, Operation::Get, &seen)?;
+        Ok(versions?)
+    }
+}
+
+/// What a decision is made on.
+struct Seen {
+    vault: Arc<FoundVault>,
+    key: FoundKey,
+    granted: bool,
+}
+
+/// An identity that no directory knows, in the tenant of the vault that it calls.
+fn lone(identity: &Identity, tenant: Guid) -> Caller {
+    Caller {
+        tenant,
+        object: Guid::from_bytes(*identity.as_bytes()),
+        application: None,
+        groups: Vec::new(),
+        resource: None,
+        source: Source::TrustedService,
     }
 }
 
@@ -56,11 +162,13 @@ impl KeyProvider for EmbeddedProvider {
     ) -> Result<WrappedShare, ProviderError> {
         let (caller, key) = (*caller, key.clone());
         let share = CustomerShare::from_bytes(share.dangerous_expose());
-        self.using(move |vault| {
-            let opened = vault.key_for(&caller, &key, Operation::Wrap)?;
-            opened.key.wrap_share(&share).map(WrappedShare::from_bytes).ok_or_else(|| {
-                ProviderError::Unreachable(format!("RSA-OAEP-256 failed under `{key}`"))
-            })
+        self.using(move |provider| {
+            let (_, version) = provider.usable(&caller, &key, KeyOperation::WrapKey)?;
+            let public = &version.record.public;
+            let wrapped = public
+                .encrypt(EncryptionAlgorithm::RsaOaep256, share.dangerous_expose())
+                .map_err(VaultError::from)?;
+            Ok(WrappedShare::from_bytes(wrapped))
         })
         .await
     }
@@ -71,12 +179,15 @@ impl KeyProvider for EmbeddedProvider {
         key: &VersionedKeyId,
         wrapped: &WrappedShare,
     ) -> Result<CustomerShare, ProviderError> {
-        let (caller, key, wrapped) = (*caller, key.clone(), wrapped.clone());
-        self.using(move |vault| {
-            let opened = vault.key_for(&caller, &key, Operation::Unwrap)?;
-            opened.key.unwrap_share(wrapped.as_bytes()).ok_or_else(|| {
-                ProviderError::Damaged(format!("the wrapped share was not wrapped under `{key}`"))
-            })
+        let (caller, id, wrapped) = (*caller, key.clone(), wrapped.clone());
+        self.using(move |provider| {
+            let (key, version) = provider.usable(&caller, &id, KeyOperation::UnwrapKey)?;
+            let ready = provider.vault.ready_key(&key, &version, Purpose::Oaep)?;
+            let share = ready.key.decrypt(EncryptionAlgorithm::RsaOaep256, wrapped.as_bytes());
+            let share = share
+                .ok()
+                .and_then(|share| share.as_slice().try_into().ok().map(CustomerShare::from_bytes));
+            share.ok_or(UseError::NotWrapped(id))
         })
         .await
     }
@@ -87,61 +198,15 @@ impl KeyProvider for EmbeddedProvider {
         key: &KeyId,
     ) -> Result<Vec<KeyVersion>, ProviderError> {
         let (caller, key) = (*caller, key.clone());
-        self.using(move |vault| Ok(vault.versions_for(&caller, &key)?)).await
+        self.using(move |provider| provider.versions_for(&caller, &key)).await
     }
 
     async fn health(&self) -> Result<(), ProviderError> {
-        self.using(|vault| Ok(vault.health().map_err(UseError::from)?)).await
+        self.using(|provider| Ok(provider.vault.health()?)).await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.vault.changes()
-    }
-}
-
-impl Vault {
-    fn key_for(
-        &self,
-        caller: &Identity,
-        key: &VersionedKeyId,
-        operation: Operation,
-    ) -> Result<Arc<OpenedKey>, UseError> {
-        let (found, row) = self.database.read(|transaction| {
-            let found = self.find_key(transaction, &key.key)?;
-            if !self.allows(transaction, found, caller, operation)? {
-                return Err(UseError::NotAuthorized(*caller, key.key.clone()));
-            }
-            let row = version_row(transaction, found, &key.version)?
-                .ok_or_else(|| VaultError::VersionNotFound(key.clone()))?;
-            Ok((found, row))
-        })?;
-        // Columns are believed only once the row has opened with them.
-        if !row.enabled {
-            self.open_version(found, &row)?;
-            return Err(UseError::Disabled(key.clone()));
-        }
-        let (not_before, expires) = (row.not_before, row.expires);
-        let opened = self.ready_key(found, row)?;
-        if operation == Operation::Wrap {
-            let now = self.now();
-            if not_before.is_some_and(|start| now < start) {
-                return Err(UseError::NotYetValid(key.clone()));
-            }
-            if expires.is_some_and(|end| now >= end) {
-                return Err(UseError::Expired(key.clone()));
-            }
-        }
-        Ok(opened)
-    }
-
-    fn versions_for(&self, caller: &Identity, key: &KeyId) -> Result<Vec<KeyVersion>, UseError> {
-        self.database.read(|transaction| {
-            let found = self.find_key(transaction, key)?;
-            if !self.allows(transaction, found, caller, Operation::Get)? {
-                return Err(UseError::NotAuthorized(*caller, key.clone()));
-            }
-            Ok(self.versions_of(transaction, found, key)?)
-        })
     }
 }
 
@@ -153,33 +218,70 @@ enum UseError {
     #[error(
         "identity `{0}` may not use key `{1}`; grant it get, wrapKey and unwrapKey on that key"
     )]
-    NotAuthorized(Identity, KeyId),
-    #[error("key version `{0}` is disabled; `lockyard vault key enable {0}` allows its use again")]
-    Disabled(VersionedKeyId),
-    #[error("key version `{0}` may not wrap yet; set an earlier start or use another version")]
-    NotYetValid(VersionedKeyId),
-    #[error("key version `{0}` has expired and may not wrap; use a newer version")]
-    Expired(VersionedKeyId),
+    NotAuthorized(Identity, KeyId, #[source] Box<VaultError>),
+    #[error("identity `{0}` is gone; assign the registry another one")]
+    IdentityGone(Identity),
+    #[error("the wrapped share was not wrapped under `{0}`")]
+    NotWrapped(VersionedKeyId),
 }
 
 impl From<UseError> for ProviderError {
     fn from(error: UseError) -> Self {
         let text = chain(&error).to_string();
+        let denied = |denial| Self::Denied(denial, text.clone());
         match error {
-            UseError::NotAuthorized(..) => Self::Denied(Denial::NotAuthorized, text),
-            UseError::Disabled(_) | UseError::NotYetValid(_) | UseError::Expired(_) => {
-                Self::Denied(Denial::KeyDisabled, text)
-            }
+            UseError::NotAuthorized(..) => denied(Denial::NotAuthorized),
+            UseError::IdentityGone(_) => denied(Denial::IdentityGone),
+            UseError::NotWrapped(_) => Self::Damaged(text),
             UseError::Vault(error) => match error {
-                VaultError::VaultNotFound(_) => Self::Denied(Denial::VaultNotFound, text),
-                VaultError::KeyNotFound(_) => Self::Denied(Denial::KeyNotFound, text),
-                VaultError::VersionNotFound(_) => Self::Denied(Denial::VersionNotFound, text),
+                VaultError::KeyDisabled(id, _) => Self::Denied(
+                    Denial::KeyDisabled,
+                    format!(
+                        "key version `{id}` is disabled; `lockyard vault key enable {id}` allows \
+                         its use again"
+                    ),
+                ),
+                VaultError::KeyNotYetValid(id, _) => Self::Denied(
+                    Denial::KeyDisabled,
+                    format!(
+                        "key version `{id}` may not wrap yet; set an earlier start or use another \
+                         version"
+                    ),
+                ),
+                VaultError::KeyExpired(id, _) => Self::Denied(
+                    Denial::KeyDisabled,
+                    format!(
+                        "key version `{id}` has expired and may not wrap; use a newer version"
+                    ),
+                ),
+                VaultError::KeyOperationForbidden(..) => denied(Denial::KeyDisabled),
+                VaultError::VaultNotFound(_) => denied(Denial::VaultNotFound),
+                VaultError::KeyNotFound(_) => denied(Denial::KeyNotFound),
+                VaultError::VersionNotFound(_) => denied(Denial::VersionNotFound),
                 VaultError::DamagedRow { .. } | VaultError::Damaged(_) => Self::Damaged(text),
-                VaultError::Database(_)
-                | VaultError::Generate
-                | VaultError::VaultExists(_)
+                // A firewall, roles that cannot be read, a disk: nothing is concluded.
+                VaultError::ForbiddenByFirewall(_)
+                | VaultError::RolesUnavailable(_)
+                | VaultError::Database(_)
+                | VaultError::Contended(_)
+                // The rest does not happen to uses, and says nothing about the right to one.
+                | VaultError::BadParameter(_)
+                | VaultError::Crypto(_)
+                | VaultError::BadRequest(_)
+                | VaultError::VaultNameNotValid(_)
                 | VaultError::NotEmbedded(_)
-                | VaultError::EmptyValidity => Self::Unreachable(text),
+                | VaultError::EmptyValidity
+                | VaultError::VaultPurgeProtected(_)
+                | VaultError::WrongTenant { .. }
+                | VaultError::ForbiddenByPolicy(_)
+                | VaultError::ForbiddenByRbac(_)
+                | VaultError::KeyPurgeProtected(_)
+                | VaultError::DeletedVaultNotFound(_)
+                | VaultError::DeletedKeyNotFound(_)
+                | VaultError::VaultExists(_)
+                | VaultError::VaultDeleted(_)
+                | VaultError::KeyDeleted(_)
+                | VaultError::KeyExists(_) => Self::Unreachable(text),
             },
         }
     }

@@ -1,6 +1,7 @@
-//! Who may use a key: grants of operations to identities.
+//! Grants of one key to one identity, which operators give without a control plane.
 //!
-//! A grant lies sealed in a row that is bound to key and identity, so that nobody who can write to
+//! A grant counts beside access policies and roles, whichever of them a vault goes by; like role
+//! assignments, it does not survive the deletion of its vault. It lies sealed in a row that is bound to key and identity, so that nobody who can write to
 //! the database alone can grant anything. What is asked for is always one operation; today's
 //! grants give all that a registry needs.
 
@@ -8,29 +9,18 @@ use lockyard_base::RowId;
 use lockyard_keyring::{Identity, KeyId};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use crate::{Vault, VaultError, keys::FoundKey, rows::Place};
+use crate::{Vault, VaultError, access::Operation, keys::FoundKey, rows::Place};
 
-/// What an identity may do with a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
-    /// Reading the key's versions and attributes.
-    Get,
-    /// Wrapping a share.
-    Wrap,
-    /// Unwrapping a share.
-    Unwrap,
-}
+/// Everything that a grant gives: what a registry needs.
+const REGISTRY_NEEDS: u8 = 1 | 2 | 4;
 
-impl Operation {
-    const ALL: u8 = Self::Get.bit() | Self::Wrap.bit() | Self::Unwrap.bit();
-
-    /// The bit that stands for it in a grant's row.
-    const fn bit(self) -> u8 {
-        match self {
-            Self::Get => 1,
-            Self::Wrap => 2,
-            Self::Unwrap => 4,
-        }
+/// The bit that stands for an operation in a grant's row; `None` for what no grant gives.
+const fn bit(operation: Operation) -> Option<u8> {
+    match operation {
+        Operation::Get => Some(1),
+        Operation::WrapKey => Some(2),
+        Operation::UnwrapKey => Some(4),
+        _ => None,
     }
 }
 
@@ -40,8 +30,8 @@ impl Vault {
         self.change(|transaction| {
             let found = self.find_key(transaction, key)?;
             let row = RowId::random(&*self.entropy);
-            let sealed = with_place(row, found, identity, |place| {
-                self.rows.seal(&*self.entropy, place, &[Operation::ALL])
+            let sealed = with_place(row, &found, identity, |place| {
+                self.rows.seal(&*self.entropy, place, &[REGISTRY_NEEDS])
             });
             transaction.execute(
                 "INSERT INTO key_grant (grant_id, key_id, identity, sealed_operations, created_at)
@@ -82,7 +72,7 @@ impl Vault {
             let mut identities = Vec::new();
             for identity in rows {
                 let identity = Identity::from_bytes(identity?);
-                if self.granted(transaction, found, &identity)? != 0 {
+                if self.operations_granted(transaction, &found, &identity)? != 0 {
                     identities.push(identity);
                 }
             }
@@ -90,21 +80,22 @@ impl Vault {
         })
     }
 
-    /// Whether an identity may do this with a key.
-    pub(crate) fn allows(
+    /// Whether an identity was granted this on a key.
+    pub(crate) fn granted(
         &self,
         transaction: &Transaction<'_>,
-        found: FoundKey,
+        found: &FoundKey,
         identity: &Identity,
         operation: Operation,
     ) -> Result<bool, VaultError> {
-        Ok(self.granted(transaction, found, identity)? & operation.bit() != 0)
+        let Some(bit) = bit(operation) else { return Ok(false) };
+        Ok(self.operations_granted(transaction, found, identity)? & bit != 0)
     }
 
-    fn granted(
+    fn operations_granted(
         &self,
         transaction: &Transaction<'_>,
-        found: FoundKey,
+        found: &FoundKey,
         identity: &Identity,
     ) -> Result<u8, VaultError> {
         let grant = transaction
@@ -129,7 +120,7 @@ impl Vault {
 
 fn with_place<T>(
     row: RowId,
-    found: FoundKey,
+    found: &FoundKey,
     identity: &Identity,
     work: impl FnOnce(&Place<'_>) -> T,
 ) -> T {

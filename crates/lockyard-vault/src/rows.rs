@@ -9,10 +9,13 @@ use lockyard_keyring::{KeyName, VaultAddress};
 use lockyard_seal::{Bound, Damaged, IndexKey, IndexKind, MainKey, SegmentSize, pae};
 use zeroize::Zeroizing;
 
-use crate::VaultRootKey;
+use crate::{VaultRootKey, keys::BackupKey};
 
 const CHECK_INFO: &[u8] = b"lockyard/v1/vault/check";
 const WRAP_INFO: &[u8] = b"lockyard/v1/vault/wrap";
+const BACKUP_INFO: &[u8] = b"lockyard/v1/vault/backup";
+/// Backups are bound to the root key alone, so that they outlive the directory.
+const NO_DIRECTORY: [u8; 16] = [0; 16];
 /// Vault rows bind this in place of an epoch.
 const NO_EPOCH: Epoch = Epoch::new(0);
 
@@ -43,6 +46,7 @@ pub(crate) struct RowKeys {
     directory: RegistryId,
     row: MainKey,
     index: IndexKey,
+    pub(crate) backup: BackupKey,
 }
 
 /// Where a sealed value lies; it opens nowhere else.
@@ -93,6 +97,7 @@ impl RowKeys {
             directory: RegistryId::from_bytes(sealed.directory),
             row: MainKey::from_bytes(&*open(b"row", &sealed.row)?),
             index: IndexKey::from_bytes(&*open(b"index", &sealed.index)?),
+            backup: BackupKey::from_bytes(&root.derived(&NO_DIRECTORY, BACKUP_INFO)),
         })
     }
 

@@ -1,4 +1,4 @@
-//! The vault's tables, and the steps that bring an older database to them.
+//! The vault's tables; the steps that bring an older database to them are in `migration`.
 //!
 //! All SQL that defines is here; SQL that reads and writes stands beside the verbs that need it.
 //! Versions are names that customers see, and random; everything else that has a name has it
@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use crate::{OpenVaultError, database::DatabaseError, rows::SealedRowKeys};
 
 /// The schema that this version writes and reads.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 /// Marks the file as a vault's database (`LkyV`).
 const APPLICATION_ID: i64 = 0x4C6B_7956;
 
@@ -22,7 +22,9 @@ CREATE TABLE vault (
     vault_id BLOB PRIMARY KEY,
     name_index BLOB NOT NULL UNIQUE,
     sealed_name BLOB NOT NULL,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    purge_at INTEGER,
+    sealed_record BLOB NOT NULL DEFAULT x''
 ) STRICT;
 CREATE TABLE key (
     key_id BLOB PRIMARY KEY,
@@ -30,19 +32,22 @@ CREATE TABLE key (
     name_index BLOB NOT NULL,
     sealed_name BLOB NOT NULL,
     created_at INTEGER NOT NULL,
+    purge_at INTEGER,
+    rotate_at INTEGER,
+    sealed_record BLOB NOT NULL DEFAULT x'',
     UNIQUE (vault_id, name_index)
 ) STRICT;
 CREATE TABLE key_version (
-    version_id BLOB PRIMARY KEY,
     key_id BLOB NOT NULL REFERENCES key,
+    version_id BLOB NOT NULL,
     ordinal INTEGER NOT NULL,
     kind TEXT NOT NULL,
     enabled INTEGER NOT NULL CHECK (enabled IN (0, 1)),
     not_before INTEGER,
     expires INTEGER,
     sealed_key BLOB NOT NULL,
-    created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL,
+    sealed_record BLOB NOT NULL,
+    PRIMARY KEY (key_id, version_id),
     UNIQUE (key_id, ordinal)
 ) STRICT;
 CREATE TABLE key_grant (
@@ -62,6 +67,8 @@ pub(crate) enum Found {
     Empty,
     /// A vault of the present schema.
     Vault,
+    /// A vault of an older schema.
+    Older,
 }
 
 /// Looks whether this version may work with the database; changes nothing.
@@ -80,7 +87,7 @@ pub(crate) fn inspect(connection: &Connection) -> Result<Found, OpenVaultError> 
     if found > VERSION {
         return Err(OpenVaultError::Newer { found, known: VERSION });
     }
-    Ok(Found::Vault)
+    Ok(if found == VERSION { Found::Vault } else { Found::Older })
 }
 
 /// Makes the tables of a new vault and stores its sealed keys; all or nothing.

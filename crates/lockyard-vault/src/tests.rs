@@ -15,7 +15,10 @@ use lockyard_keyring::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::{EmbeddedProvider, KeyTarget, RsaSize, Vault, VaultError, VaultRootKey, rsa::RsaKey};
+use crate::{
+    EmbeddedProvider, KeySettings, KeyShape, KeyTarget, RsaSize, Vault, VaultError, VaultRootKey,
+    crypto::{NewPrivate, Purpose, ReadyKey},
+};
 
 const CALLER: Identity = Identity::from_bytes([1; 16]);
 
@@ -41,6 +44,10 @@ fn with_key(directory: &TempDir) -> (Arc<Vault>, VersionedKeyId) {
     (vault, version)
 }
 
+fn private_key() -> NewPrivate {
+    NewPrivate::generate(KeyShape::Rsa(RsaSize::R2048)).unwrap()
+}
+
 /// Makes the database fail once it has done `steps` more of its own steps.
 fn fail_after(connection: &mut Connection, steps: u32) {
     let left = AtomicU32::new(steps);
@@ -59,7 +66,7 @@ fn a_change_that_fails_at_any_step_is_made_whole_or_not_at_all() {
     let directory = tempfile::tempdir().unwrap();
     let (vault, _) = with_key(&directory);
     let second = vault.create_key(&key(), RsaSize::R2048).unwrap();
-    let der = RsaKey::generate(RsaSize::R2048).unwrap();
+    let private = private_key();
     let other = Identity::from_bytes([2; 16]);
     let state = || {
         let enabled: Vec<_> =
@@ -71,7 +78,9 @@ fn a_change_that_fails_at_any_step_is_made_whole_or_not_at_all() {
         ("grant", &|| vault.grant(&other, &key())),
         ("revoke", &|| vault.revoke(&CALLER, &key())),
         ("create vault", &|| vault.create_vault(&"archive".parse().unwrap())),
-        ("create key", &|| vault.insert_version(&key(), RsaSize::R2048, der.as_ref()).map(drop)),
+        ("create key", &|| {
+            vault.insert_version(&key(), &private, &KeySettings::default()).map(drop)
+        }),
     ];
     let mut reached = Vec::new();
     for (what, change) in changes {
@@ -157,8 +166,9 @@ fn a_key_in_memory_never_outvotes_its_row() {
     let ready = || {
         vault.database.read(|transaction| {
             let found = vault.find_key(transaction, &version.key)?;
-            let row = crate::keys::version_row(transaction, found, &version.version)?;
-            vault.ready_key(found, row.expect("it is there"))
+            let name = Some(&version.version);
+            let row = vault.version_in(transaction, &version.key.vault, &found, name)?;
+            vault.ready_key(&found, &row, Purpose::Oaep)
         })
     };
     let first = ready().expect("opens");
@@ -179,11 +189,12 @@ fn a_key_in_memory_never_outvotes_its_row() {
 fn no_piece_of_a_private_key_lies_in_the_directory() {
     let directory = tempfile::tempdir().unwrap();
     let (vault, _) = with_key(&directory);
-    let der = RsaKey::generate(RsaSize::R2048).unwrap();
-    let version = vault.insert_version(&key(), RsaSize::R2048, der.as_ref()).unwrap();
+    let private = private_key();
+    let version = vault.insert_version(&key(), &private, &KeySettings::default()).unwrap();
     vault.disable(&KeyTarget::Version(version)).unwrap();
-    // Past the header, which is the same in every key.
-    let pieces: Vec<&[u8]> = der.as_ref()[64..].chunks_exact(8).collect();
+    // Past the header, which is the same in every key; what follows is the public half first,
+    // which nobody can read either.
+    let pieces: Vec<&[u8]> = private.pkcs8[64..].chunks_exact(8).collect();
     let search = |when: &str| {
         for entry in fs::read_dir(directory.path().join("vault")).unwrap() {
             let path = entry.unwrap().path();
@@ -204,6 +215,7 @@ fn a_vault_does_not_print_its_keys() {
     let (vault, _) = with_key(&directory);
     let printed = format!("{vault:?} {:?}", EmbeddedProvider::new(Arc::clone(&vault)));
     assert!(!printed.contains("release") && !printed.contains("MainKey"), "{printed}");
-    let key = RsaKey::from_pkcs8(RsaKey::generate(RsaSize::R2048).unwrap().as_ref()).unwrap();
-    assert_eq!(format!("{key:?}"), "RsaKey(2048 bits)");
+    let private = private_key();
+    let ready = ReadyKey::from_pkcs8(private.shape, Purpose::Oaep, &private.pkcs8).unwrap();
+    assert_eq!(format!("{private:?} {ready:?}"), "NewPrivate(RSA-2048) ReadyKey(RSA-OAEP)");
 }

@@ -127,11 +127,11 @@ fn a_lost_key_file_is_told_and_never_replaced() {
 fn a_newer_schema_is_refused_and_left_alone() {
     let world = World::new();
     drop(world.open());
-    world.intrude().pragma_update(None, "user_version", 2).unwrap();
+    world.intrude().pragma_update(None, "user_version", 3).unwrap();
     let before = world.files();
     let error = world.try_open().expect_err("newer");
-    assert!(matches!(error, OpenVaultError::Newer { found: 2, known: 1 }), "{error:?}");
-    assert!(error.to_string().contains("schema 2"), "{error}");
+    assert!(matches!(error, OpenVaultError::Newer { found: 3, known: 2 }), "{error:?}");
+    assert!(error.to_string().contains("schema 3"), "{error}");
     assert_eq!(world.files(), before);
 }
 
