@@ -8,7 +8,7 @@ use std::{
     ffi::OsString,
     fmt,
     fs::{DirBuilder, File, OpenOptions},
-    io,
+    io::{self, IoSliceMut},
     ops::Range,
     os::{
         fd::AsRawFd as _,
@@ -16,6 +16,8 @@ use std::{
     },
     path::Path,
 };
+
+use rustix::io::ReadWriteFlags;
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -48,6 +50,10 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn length(&self) -> io::Result<u64>;
     /// Fills `buffer` from `offset`; `UnexpectedEof` if the file ends before.
     fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Fills `buffer` from `offset` if all of it lies in memory; `false` for every other reason.
+    fn read_cached(&self, _buffer: &mut [u8], _offset: u64) -> bool {
+        false
+    }
 }
 
 /// A name in a directory.
@@ -155,5 +161,14 @@ impl DiskFile for SystemFile {
 
     fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.0.read_exact_at(buffer, offset)
+    }
+
+    fn read_cached(&self, buffer: &mut [u8], offset: u64) -> bool {
+        let wanted = buffer.len();
+        let into = &mut [IoSliceMut::new(buffer)];
+        // What keeps it from succeeding, an unwilling file system included, comes up again in a read
+        // that waits.
+        rustix::io::preadv2(&self.0, into, offset, ReadWriteFlags::NOWAIT)
+            .is_ok_and(|read| read == wanted)
     }
 }

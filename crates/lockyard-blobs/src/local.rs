@@ -217,6 +217,10 @@ impl PartSource for LocalSource {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), PartError> {
         self.file.read(buffer, offset).map_err(|error| PartError::from_io("read a part", error))
     }
+
+    fn read_cached(&self, buffer: &mut [u8], offset: u64) -> bool {
+        self.file.read_cached(buffer, offset)
+    }
 }
 
 fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {

@@ -63,6 +63,15 @@ pub(crate) struct Wanted {
     pub(crate) range: Range<u64>,
 }
 
+/// Whether reading may wait for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// It may: on a thread that may block.
+    Wait,
+    /// It must not.
+    Now,
+}
+
 /// What opens the parts of one read.
 pub(crate) struct Opener {
     unlocked: UnlockedRegistry,
@@ -91,13 +100,19 @@ impl Opener {
     }
 
     /// Opens the next segment of the part in hand; panics if there is none.
-    pub(crate) fn next_segment(&mut self, buffer: Buffer) -> Result<Bytes, ReadError> {
+    ///
+    /// Gives the buffer back if that would have to wait, and [`Patience`] forbids it.
+    pub(crate) fn next_segment(
+        &mut self,
+        buffer: Buffer,
+        patience: Patience,
+    ) -> Result<Result<Bytes, Buffer>, ReadError> {
         let part = self.current.as_mut().expect("a part is in hand");
-        let bytes = part.next_segment(buffer)?;
+        let opened = part.next_segment(buffer, patience)?;
         if part.segments_left() == 0 {
             self.current = None;
         }
-        Ok(bytes)
+        Ok(opened)
     }
 }
 
@@ -149,10 +164,18 @@ impl OpenPart {
         (self.last_index + 1 - self.index) as usize
     }
 
-    fn next_segment(&mut self, mut buffer: Buffer) -> Result<Bytes, ReadError> {
+    fn next_segment(
+        &mut self,
+        mut buffer: Buffer,
+        patience: Patience,
+    ) -> Result<Result<Bytes, Buffer>, ReadError> {
         let place = self.layout.segment(self.index);
         let sealed = buffer.head(in_memory(place.ciphertext.end - place.ciphertext.start));
-        read(self.id, &*self.source, sealed, place.ciphertext.start)?;
+        match patience {
+            Patience::Wait => read(self.id, &*self.source, sealed, place.ciphertext.start)?,
+            Patience::Now if self.source.read_cached(sealed, place.ciphertext.start) => {}
+            Patience::Now => return Ok(Err(buffer)),
+        }
         let opened = self
             .slot
             .open_in_place(self.layout.position(self.index), sealed)
@@ -171,7 +194,7 @@ impl OpenPart {
             ..in_memory(end - place.plaintext.start);
         self.range.start = end;
         self.index += 1;
-        Ok(Bytes::from_owner(buffer.slice(wanted)))
+        Ok(Ok(Bytes::from_owner(buffer.slice(wanted))))
     }
 }
 

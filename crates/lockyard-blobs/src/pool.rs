@@ -1,14 +1,19 @@
 //! Buffers for segments on their way out, under one budget for all readers.
 //!
-//! A reader that finds the budget spent waits instead of growing the process. Buffers are reused,
-//! because fresh ones cost page faults and cold caches. They hold plaintext: a few are kept idle
+//! A reader that finds the budget spent waits instead of growing the process; long before, one that
+//! has more than its share out waits for its own buffers, so that readers who stall leave the rest
+//! to those who read. Buffers are reused, because fresh ones cost page faults and cold caches. They hold plaintext: a few are kept idle
 //! for the next reader, and these are wiped when a registry locks, as are those that come back
 //! after the lock; wiping each one on each use would cost a tenth of the line speed.
 
 use std::{
     fmt,
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
 };
 
 use lockyard_seal::SegmentSize;
@@ -23,6 +28,9 @@ pub const BUFFER_BYTES_MIN: usize = SegmentSize::MAX.bytes();
 /// How many bytes of buffers are kept for reuse.
 const IDLE_BYTES_MAX: usize = 4 << 20;
 
+/// Which part of the budget readers divide among them; nobody counts while less than this is out.
+const EASY_PART: usize = 8;
+
 /// The length of the buffers that are reused; parts of other segment sizes get buffers of their
 /// own.
 const POOLED_LEN: usize = SegmentSize::CURRENT.bytes();
@@ -32,11 +40,14 @@ const POOLED_LEN: usize = SegmentSize::CURRENT.bytes();
 pub struct BufferPool {
     shelf: Arc<Shelf>,
     budget: Arc<Semaphore>,
+    bytes: usize,
 }
 
 /// The idle buffers.
 struct Shelf {
     idle: Mutex<Vec<Box<[u8]>>>,
+    /// How many [`Tab`]s there are.
+    readers: AtomicUsize,
 }
 
 impl BufferPool {
@@ -45,8 +56,9 @@ impl BufferPool {
     pub fn new(bytes: usize) -> Self {
         let bytes = bytes.clamp(BUFFER_BYTES_MIN, Semaphore::MAX_PERMITS);
         Self {
-            shelf: Arc::new(Shelf { idle: Mutex::default() }),
+            shelf: Arc::new(Shelf { idle: Mutex::default(), readers: AtomicUsize::new(0) }),
             budget: Arc::new(Semaphore::new(bytes)),
+            bytes,
         }
     }
 
@@ -58,6 +70,23 @@ impl BufferPool {
     /// Wipes the buffers that wait for reuse; done whenever a registry locks.
     pub fn wipe_idle(&self) {
         self.shelf.wipe();
+    }
+
+    /// Enters a reader.
+    pub(crate) fn tab(&self) -> Arc<Tab> {
+        self.shelf.readers.fetch_add(1, Ordering::Relaxed);
+        let shelf = Arc::clone(&self.shelf);
+        Arc::new(Tab { shelf, out: AtomicUsize::new(0), waiting: Mutex::new(None) })
+    }
+
+    /// Ready when a reader may have another buffer of `len` bytes: one that has none always may.
+    pub(crate) fn poll_turn(&self, tab: &Tab, len: usize, cx: &Context<'_>) -> Poll<()> {
+        let easy = self.bytes / EASY_PART;
+        if self.bytes - self.available() < easy {
+            return Poll::Ready(());
+        }
+        let share = easy / self.shelf.readers.load(Ordering::Relaxed).max(1);
+        tab.poll_below(share.saturating_sub(len), cx)
     }
 
     /// Room for `count` buffers of `len` bytes, if it is there now.
@@ -113,16 +142,58 @@ impl Room {
     /// Takes one buffer of at least `len` bytes out of this room; `None` when it is used up.
     ///
     /// The buffer is wiped when it comes back after `revoked` was cancelled.
-    pub(crate) fn buffer(&mut self, revoked: &CancellationToken) -> Option<Buffer> {
+    pub(crate) fn buffer(&mut self, revoked: &CancellationToken, tab: &Arc<Tab>) -> Option<Buffer> {
         let permit = self.permit.split(self.len)?;
+        tab.out.fetch_add(self.len, Ordering::AcqRel);
         let reused = if self.len == POOLED_LEN { self.shelf.idle().pop() } else { None };
         let bytes = reused.unwrap_or_else(|| vec![0; self.len].into_boxed_slice());
         Some(Buffer {
             bytes,
             shelf: Arc::clone(&self.shelf),
             revoked: revoked.clone(),
-            _permit: permit,
+            permit: Some(permit),
+            tab: Arc::clone(tab),
         })
+    }
+}
+
+/// What one reader has out.
+pub(crate) struct Tab {
+    shelf: Arc<Shelf>,
+    /// In bytes.
+    out: AtomicUsize,
+    /// Whom to wake when a buffer comes back.
+    waiting: Mutex<Option<Waker>>,
+}
+
+impl Tab {
+    /// Ready when nothing is out, or no more than `bytes`.
+    fn poll_below(&self, bytes: usize, cx: &Context<'_>) -> Poll<()> {
+        let is_below = || self.out.load(Ordering::Acquire) <= bytes;
+        if is_below() {
+            return Poll::Ready(());
+        }
+        *self.waiting() = Some(cx.waker().clone());
+        // A buffer may have come back before anybody could be told.
+        if is_below() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn came_back(&self, bytes: usize) {
+        self.out.fetch_sub(bytes, Ordering::AcqRel);
+        let waiting = self.waiting().take();
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Tab {
+    fn drop(&mut self) {
+        self.shelf.readers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -131,7 +202,9 @@ pub(crate) struct Buffer {
     bytes: Box<[u8]>,
     shelf: Arc<Shelf>,
     revoked: CancellationToken,
-    _permit: OwnedSemaphorePermit,
+    /// Absent only while it is being dropped.
+    permit: Option<OwnedSemaphorePermit>,
+    tab: Arc<Tab>,
 }
 
 impl Buffer {
@@ -149,16 +222,21 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
+        let len = bytes.len();
         if self.revoked.is_cancelled() {
             bytes.zeroize();
         }
         let mut idle = self.shelf.idle();
-        if bytes.len() == POOLED_LEN && (idle.len() + 1) * POOLED_LEN <= IDLE_BYTES_MAX {
+        if len == POOLED_LEN && (idle.len() + 1) * POOLED_LEN <= IDLE_BYTES_MAX {
             idle.push(bytes);
+            drop(idle);
         } else {
             drop(idle);
             bytes.zeroize();
         }
+        // The budget first: whoever is woken looks at it.
+        drop(self.permit.take());
+        self.tab.came_back(len);
     }
 }
 
@@ -202,11 +280,11 @@ mod tests {
     #[test]
     fn room_gives_as_many_buffers_as_were_asked_for_and_they_come_back() {
         let pool = BufferPool::new(0);
-        let live = CancellationToken::new();
+        let (live, tab) = (CancellationToken::new(), pool.tab());
         let mut room = pool.try_room(2, SEGMENT).expect("room");
-        let buffers = [room.buffer(&live), room.buffer(&live)];
+        let buffers = [room.buffer(&live, &tab), room.buffer(&live, &tab)];
         assert!(buffers.iter().all(Option::is_some));
-        assert!(room.buffer(&live).is_none());
+        assert!(room.buffer(&live, &tab).is_none());
         drop(room);
         assert_eq!(pool.available(), BUFFER_BYTES_MIN - 2 * SEGMENT);
         drop(buffers);
@@ -217,11 +295,11 @@ mod tests {
     #[test]
     fn idle_buffers_are_kept_up_to_their_limit() {
         let pool = BufferPool::new(0);
-        let live = CancellationToken::new();
+        let (live, tab) = (CancellationToken::new(), pool.tab());
         let most = IDLE_BYTES_MAX / SEGMENT;
         for (taken, kept) in [(most - 1, most - 1), (most, most), (most + 1, most)] {
             let mut room = pool.try_room(taken, SEGMENT).expect("room");
-            let buffers: Vec<_> = std::iter::from_fn(|| room.buffer(&live)).collect();
+            let buffers: Vec<_> = std::iter::from_fn(|| room.buffer(&live, &tab)).collect();
             drop(buffers);
             assert_eq!(pool.shelf.idle().len(), kept);
         }
@@ -230,10 +308,10 @@ mod tests {
     #[test]
     fn plaintext_in_idle_and_returning_buffers_is_wiped_on_lock() {
         let pool = BufferPool::new(0);
-        let revoked = CancellationToken::new();
+        let (revoked, tab) = (CancellationToken::new(), pool.tab());
         let mut room = pool.try_room(2, SEGMENT).expect("room");
-        let mut early = room.buffer(&revoked).expect("first");
-        let mut late = room.buffer(&revoked).expect("second");
+        let mut early = room.buffer(&revoked, &tab).expect("first");
+        let mut late = room.buffer(&revoked, &tab).expect("second");
         early.head(4).copy_from_slice(b"gold");
         late.head(4).copy_from_slice(b"gold");
         drop(early);

@@ -1,7 +1,7 @@
 //! The seam between sealed bytes and wherever they are kept.
 //!
 //! A store sees ciphertext and ids, nothing else: it never learns of keys, digests or names, and
-//! it decides nothing. All its methods block; callers are on blocking threads. Ids are drawn at
+//! it decides nothing. All its methods but one block; callers are on blocking threads. Ids are drawn at
 //! random by the caller, whose row for the part commits before the first byte, and are never
 //! reused.
 
@@ -58,6 +58,17 @@ pub trait PartSource: Send + Sync + fmt::Debug {
 
     /// Fills `buffer` from `offset`; [`PartError::Short`] if the part ends before.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), PartError>;
+
+    /// Fills `buffer` from `offset` if that needs no waiting for a device: the one method that may
+    /// be called on a thread that must not block.
+    ///
+    /// `false` promises nothing of the buffer and says nothing of the reason; [`read_at`] is the
+    /// way then. A store that always waits need not implement it.
+    ///
+    /// [`read_at`]: Self::read_at
+    fn read_cached(&self, _buffer: &mut [u8], _offset: u64) -> bool {
+        false
+    }
 }
 
 /// A part store could not do what it was asked.

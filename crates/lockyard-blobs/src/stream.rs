@@ -1,9 +1,10 @@
 //! A blob's plaintext as a stream: the asynchronous half of a read.
 //!
-//! Production is driven by demand. A short job on a blocking thread opens the next few segments
-//! and ends as soon as enough wait; the next one starts when the reader has taken most of them. So
-//! a client that stalls holds no thread, and no more than about [`IN_FLIGHT_BYTES`] of buffers: what is in flight also
-//! stays in the processor's cache, which is most of the line speed.
+//! Production is driven by demand. What the system has in memory is read and opened at once, on the
+//! task that asks: that is a matter of microseconds, and waking another thread for it costs as much
+//! and keeps the processor's cache cold. What would have to wait for a device is left to a short job
+//! on a blocking thread, which opens the next few segments and ends as soon as enough wait. So a
+//! client that stalls holds no thread, and no more buffers than it asked for.
 //!
 //! Plaintext that waits for the reader, and the keys of parts that are still to come, belong to the
 //! registry's cell. The stream only knows where they are: locking takes them away whether or not
@@ -24,23 +25,22 @@ use bytes::Bytes;
 use futures_core::Stream;
 use lockyard_keyring::{Locked, UnlockedRegistry};
 use lockyard_seal::SegmentSize;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, coop};
 use tokio_util::sync::{CancellationToken, PollSemaphore};
 
 use crate::{
     BufferPool, PartList, PartStore, ReadError,
-    opener::{Opener, Wanted},
-    pool::{self, Buffer, Room},
+    opener::{Opener, Patience, Wanted},
+    pool::{self, Buffer, Room, Tab},
 };
 
-/// What one stream has in buffers at most, if segments are not larger: one being sent, one waiting,
-/// and a batch being opened.
-const IN_FLIGHT_BYTES: usize = 256 << 10;
-
 /// How many bytes a job opens at least, if there is room.
-const BATCH_BYTES: usize = IN_FLIGHT_BYTES / 2;
+const BATCH_BYTES: usize = 128 << 10;
 
-/// With so many pieces waiting for the reader, nothing more is opened.
+/// Longer segments are never opened on the task that asks, which shares its thread with others.
+const HERE_BYTES_MAX: usize = SegmentSize::CURRENT.bytes();
+
+/// With so many pieces waiting for the reader, a job opens nothing more.
 const ENOUGH_WAITING: usize = 2;
 
 /// The plaintext of a blob, or of a range of it, in pieces of at most a segment.
@@ -55,6 +55,8 @@ pub struct BlobStream {
     queue: PollSemaphore,
     /// Whether this stream stands in the queue, where room may be waiting for it already.
     queued: bool,
+    /// What of this stream is with the reader or waits for it.
+    tab: Arc<Tab>,
     work: Work,
     /// Plaintext bytes that the reader has not been given yet.
     remaining: u64,
@@ -95,6 +97,7 @@ impl BlobStream {
         let buffer_len = wanted.iter().map(|wanted| wanted.part.layout().size().bytes()).max();
         let segments_left = wanted.iter().map(segments).sum();
         let (number, held) = reads.add(pool, wanted);
+        let tab = pool.tab();
         let mut stream = Self {
             revoked: unlocked.revoked().clone(),
             reads: Arc::downgrade(&reads),
@@ -102,12 +105,15 @@ impl BlobStream {
             held: Weak::clone(&held),
             queue: pool.queue(),
             queued: false,
+            tab: Arc::clone(&tab),
             work: Work::Idle(Box::new(Job {
                 opener: Opener::new(unlocked.share(), Arc::clone(store)),
                 held,
                 pool: pool.clone(),
+                tab,
                 buffer_len: buffer_len.unwrap_or(SegmentSize::CURRENT.bytes()),
                 segments_left,
+                waits: false,
             })),
             remaining,
         };
@@ -135,13 +141,7 @@ impl BlobStream {
                 return Poll::Ready(Ok(()));
             }
             match mem::replace(&mut self.work, Work::Done) {
-                Work::Idle(job) => {
-                    let Poll::Ready(room) = self.poll_room(&job, cx) else {
-                        self.work = Work::Idle(job);
-                        return Poll::Pending;
-                    };
-                    self.start(job, room);
-                }
+                Work::Idle(job) => ready!(self.poll_idle(job, cx)),
                 Work::Running(running) => {
                     self.work = Work::Running(running);
                     ready!(self.poll_running(cx));
@@ -152,11 +152,42 @@ impl BlobStream {
         }
     }
 
-    /// Room for the next job; who has to wait for it waits for one buffer only, so that under
+    /// Opens the next segment, or lets a job do it.
+    fn poll_idle(&mut self, mut job: Box<Job>, cx: &mut Context<'_>) -> Poll<()> {
+        let here = job.opens_here();
+        let polled = match job.pool.poll_turn(&self.tab, job.buffer_len, cx) {
+            Poll::Ready(()) if here => self.poll_room_here(&job, cx),
+            Poll::Ready(()) => self.poll_room(&job, job.batch(), cx),
+            Poll::Pending => Poll::Pending,
+        };
+        let Poll::Ready(room) = polled else {
+            self.work = Work::Idle(job);
+            return Poll::Pending;
+        };
+        if !here {
+            self.start(job, room);
+            return Poll::Ready(());
+        }
+        self.work = match job.open_here(room) {
+            Ok(()) => Work::Idle(job),
+            Err(error) => Work::Failed(error),
+        };
+        Poll::Ready(())
+    }
+
+    /// Room for one segment that is opened on this task, if the task has not had its turn.
+    fn poll_room_here(&mut self, job: &Job, cx: &mut Context<'_>) -> Poll<Room> {
+        let turn = ready!(coop::poll_proceed(cx));
+        let room = ready!(self.poll_room(job, 1, cx));
+        turn.made_progress();
+        Poll::Ready(room)
+    }
+
+    /// Room for `count` segments; who has to wait for it waits for one buffer only, so that under
     /// pressure each stream gets on with as little as it can.
-    fn poll_room(&mut self, job: &Job, cx: &mut Context<'_>) -> Poll<Room> {
+    fn poll_room(&mut self, job: &Job, count: usize, cx: &mut Context<'_>) -> Poll<Room> {
         if !self.queued
-            && let Some(room) = job.try_room()
+            && let Some(room) = job.try_room(count)
         {
             return Poll::Ready(room);
         }
@@ -182,18 +213,24 @@ impl BlobStream {
         self.work = Work::Running(tokio::task::spawn_blocking(move || job.run(room)));
     }
 
-    /// Starts the next job while the reader is busy with what it has, if the budget allows.
+    /// Starts the next job while the reader is busy with what it has, if jobs have to wait for a
+    /// device and the budget allows.
     fn look_ahead(&mut self, cx: &mut Context<'_>) {
         if matches!(&self.work, Work::Running(running) if running.is_finished()) {
             let _finished = self.poll_running(cx);
         }
         match mem::replace(&mut self.work, Work::Done) {
-            Work::Idle(job) => match job.try_room() {
+            Work::Idle(job) if !job.opens_here() => match self.try_ahead(&job, cx) {
                 Some(room) => self.start(job, room),
                 None => self.work = Work::Idle(job),
             },
             other => self.work = other,
         }
+    }
+
+    fn try_ahead(&self, job: &Job, cx: &Context<'_>) -> Option<Room> {
+        let turn = job.pool.poll_turn(&self.tab, job.buffer_len, cx);
+        if turn.is_ready() { job.try_room(job.batch()) } else { None }
     }
 }
 
@@ -247,35 +284,62 @@ impl fmt::Debug for BlobStream {
     }
 }
 
-/// What opens segments ahead of the reader; it wanders between the stream and a blocking thread.
+/// What opens segments for the reader; it wanders between the stream and a blocking thread.
 struct Job {
     opener: Opener,
     held: Weak<Held>,
     pool: BufferPool,
+    tab: Arc<Tab>,
     buffer_len: usize,
     /// Segments that are not opened yet.
     segments_left: usize,
+    /// Whether the last segments had to wait for a device, so that the next ones will.
+    waits: bool,
 }
 
 impl Job {
-    /// Room for the next batch, if there is one to come and the budget allows it now.
-    fn try_room(&self) -> Option<Room> {
-        let batch = (BATCH_BYTES / self.buffer_len).max(1).min(self.segments_left);
-        if batch == 0 { None } else { self.pool.try_room(batch, self.buffer_len) }
+    /// Whether the next segment may be opened on a thread that must not block. A part is taken up
+    /// elsewhere, because that opens a file.
+    fn opens_here(&self) -> bool {
+        !self.waits && !self.opener.needs_part() && self.buffer_len <= HERE_BYTES_MAX
+    }
+
+    /// How many segments are opened in one go.
+    fn batch(&self) -> usize {
+        (BATCH_BYTES / self.buffer_len).max(1).min(self.segments_left)
+    }
+
+    /// Room for `count` segments, if there are any to come and the budget allows it now.
+    fn try_room(&self, count: usize) -> Option<Room> {
+        if count == 0 { None } else { self.pool.try_room(count, self.buffer_len) }
+    }
+
+    /// Opens one segment, unless it would have to wait: then it only remembers that.
+    fn open_here(&mut self, mut room: Room) -> Result<(), ReadError> {
+        let buffer = room.buffer(self.opener.unlocked().revoked(), &self.tab);
+        let buffer = buffer.expect("there is room for one");
+        match self.opener.next_segment(buffer, Patience::Now)? {
+            Ok(bytes) => {
+                let _waiting = self.hand_over(bytes)?;
+            }
+            Err(_buffer) => self.waits = true,
+        }
+        Ok(())
     }
 
     /// Opens as many segments as there is room for, and more while the reader keeps up.
     fn run(mut self: Box<Self>, mut room: Room) -> Result<Box<Self>, ReadError> {
         let revoked = self.opener.unlocked().revoked().clone();
+        self.waits = false;
         loop {
             let mut waiting = 0;
-            while let Some(buffer) = room.buffer(&revoked) {
+            while let Some(buffer) = room.buffer(&revoked, &self.tab) {
                 waiting = self.open_segment(buffer)?;
             }
             if waiting >= ENOUGH_WAITING {
                 return Ok(self);
             }
-            match self.try_room() {
+            match self.try_room(self.batch()) {
                 Some(more) => room = more,
                 None => return Ok(self),
             }
@@ -283,15 +347,26 @@ impl Job {
     }
 
     /// Opens one segment, leaves it in the cell and tells how many wait there.
-    ///
-    /// The way to the cell is found anew for each step, so that a lock or the end of the stream is
-    /// noticed and what the cell drops is not kept alive.
     fn open_segment(&mut self, buffer: Buffer) -> Result<usize, ReadError> {
         if self.opener.needs_part() {
             let wanted = self.held.upgrade().ok_or(Locked)?.next_part();
             self.opener.take_up(&wanted.expect("there are as many parts as were counted"))?;
         }
-        let bytes = self.opener.next_segment(buffer)?;
+        let bytes = match self.opener.next_segment(buffer, Patience::Now)? {
+            Ok(bytes) => bytes,
+            Err(buffer) => {
+                self.waits = true;
+                self.opener.next_segment(buffer, Patience::Wait)?.ok().expect("it has waited")
+            }
+        };
+        self.hand_over(bytes)
+    }
+
+    /// Leaves opened bytes in the cell and tells how many pieces wait there.
+    ///
+    /// The way to the cell is found anew for each piece, so that a lock or the end of the stream is
+    /// noticed and what the cell drops is not kept alive.
+    fn hand_over(&mut self, bytes: Bytes) -> Result<usize, ReadError> {
         self.segments_left -= 1;
         Ok(self.held.upgrade().ok_or(Locked)?.push(bytes))
     }

@@ -24,6 +24,34 @@ async fn a_lock_ends_a_reader_in_mid_stream_and_frees_what_it_held() {
 }
 
 #[tokio::test]
+async fn a_lock_ends_a_reader_of_what_lies_in_memory() {
+    let world = World::cached_but(u64::MAX);
+    let list = world.blob(&[&content(200 * SEGMENT, 1)]);
+    let mut stream = world.open(&list, 0..list.len()).await.expect("opened");
+    let mut kept = Vec::new();
+    for _ in 0..5 {
+        kept.push(stream.next().await.expect("some").expect("opened"));
+    }
+    world.cell.lock();
+    assert_eq!(world.cell.live_ciphers(), 0);
+    assert!(matches!(stream.next().await, Some(Err(ReadError::Locked))));
+    drop(kept);
+    world.all_buffers_are_back().await;
+    // One that waits for its own buffers, too.
+    world.cell.unlock();
+    let mut stream = world.open(&list, 0..list.len()).await.expect("opened");
+    let mut kept = Vec::new();
+    for _ in 0..BUFFER_BYTES_MIN / 8 / SEGMENT {
+        kept.push(stream.next().await.expect("some").expect("opened"));
+    }
+    let waiting = tokio::spawn(async move { stream.next().await });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    world.cell.lock();
+    assert!(matches!(waiting.await.expect("no panic"), Some(Err(ReadError::Locked))));
+}
+
+#[tokio::test]
 async fn a_lock_takes_opened_bytes_from_a_reader_that_never_polls() {
     let world = World::new();
     let list = world.blob(&[&content(20 * SEGMENT, 1)]);

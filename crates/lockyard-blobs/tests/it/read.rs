@@ -1,11 +1,16 @@
 //! Reading ranges of blobs.
 
-use futures_util::StreamExt as _;
+use std::collections::VecDeque;
+
+use futures_util::{FutureExt as _, StreamExt as _};
 use lockyard_blobs::{BUFFER_BYTES_MIN, BlobStream, Call, ReadError};
 use proptest::prelude::*;
 use static_assertions::assert_impl_all;
 
 use crate::support::{FIRST, NEXT, SEGMENT, World, content, drain, runtime, until};
+
+/// How many segments may be out before shares count.
+const EASY_SEGMENTS: usize = BUFFER_BYTES_MIN / 8 / SEGMENT;
 
 assert_impl_all!(BlobStream: Send, Unpin, futures_core::Stream);
 
@@ -172,4 +177,73 @@ async fn a_reader_that_leaves_the_queue_takes_nothing_along() {
     assert_eq!(world.read(&list, 0..1).await.expect("readable").len(), 1);
     drop(pieces);
     world.all_buffers_are_back().await;
+}
+
+#[tokio::test]
+async fn what_lies_in_memory_is_read_without_waiting() {
+    let world = World::cached_but(u64::MAX);
+    let plaintext = content(20 * SEGMENT, 1);
+    let list = world.blob(&[&plaintext, &content(10 * SEGMENT, 2)]);
+    assert!(world.read_all(&list).await.expect("readable")[..plaintext.len()] == plaintext);
+    // For each part, its header and the segment of number 0.
+    assert_eq!(world.memory.waits(), 2 * 2);
+    world.all_buffers_are_back().await;
+}
+
+#[tokio::test]
+async fn what_does_not_lie_in_memory_is_waited_for_wherever_it_lies() {
+    for nth in 1..6 {
+        let world = World::cached_but(nth);
+        let (a, b) = (content(23 * SEGMENT + 5, 1), content(3 * SEGMENT, 2));
+        let list = world.blob(&[&a, &b]);
+        let whole = [a, b].concat();
+        assert!(world.read_all(&list).await.expect("readable") == whole, "each {nth}");
+        let some = SEGMENT as u64 + 7..20 * SEGMENT as u64;
+        let (from, to) = (SEGMENT + 7, 20 * SEGMENT);
+        assert!(world.read(&list, some).await.expect("readable") == whole[from..to], "each {nth}");
+        world.all_buffers_are_back().await;
+        assert_eq!(world.cell.live_ciphers(), 0);
+    }
+}
+
+#[tokio::test]
+async fn readers_who_keep_what_they_get_leave_room_for_one_who_reads() {
+    let world = World::cached_but(u64::MAX);
+    let plaintext = content(40 * SEGMENT, 1);
+    let list = world.blob(&[&plaintext]);
+    let mut kept = Vec::new();
+    let mut stalled = Vec::new();
+    for greed in [EASY_SEGMENTS].into_iter().chain([2; 19]) {
+        let mut stream = world.open(&list, 0..list.len()).await.expect("opened");
+        for _ in 0..greed {
+            kept.push(stream.next().await.expect("some").expect("opened"));
+        }
+        assert!(stream.next().now_or_never().is_none() || greed < EASY_SEGMENTS);
+        stalled.push(stream);
+    }
+    let out = BUFFER_BYTES_MIN - world.pool.available();
+    assert!(out < BUFFER_BYTES_MIN / 2, "{out} bytes are out");
+    assert!(world.read_all(&list).await.expect("readable") == plaintext);
+    drop(kept);
+    for stream in stalled {
+        drain(stream, &mut Vec::new()).await.expect("goes on where it stalled");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_over_its_share_goes_on_when_its_own_buffers_come_back() {
+    let world = World::cached_but(u64::MAX);
+    let plaintext = content(60 * SEGMENT, 1);
+    let list = world.blob(&[&plaintext]);
+    let mut stream = world.open(&list, 0..list.len()).await.expect("opened");
+    let mut kept = VecDeque::new();
+    for _ in 0..EASY_SEGMENTS {
+        kept.push_back(stream.next().await.expect("some").expect("opened"));
+    }
+    let waiting = tokio::spawn(async move { stream.next().await });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    kept.pop_front();
+    let next = waiting.await.expect("no panic").expect("some").expect("opened");
+    assert_eq!(next.len(), NEXT);
 }

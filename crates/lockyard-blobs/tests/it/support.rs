@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -43,6 +46,14 @@ impl World {
             pool: BufferPool::new(BUFFER_BYTES_MIN),
             entropy: SeededEntropy::new(11),
         }
+    }
+
+    /// A world whose store has all segments in memory but each `nth`, and no faults.
+    pub(crate) fn cached_but(nth: u64) -> Self {
+        let mut world = Self::new();
+        world.memory.uncached_nth = Some(nth);
+        world.store = Arc::new(world.memory.clone());
+        world
     }
 
     pub(crate) fn writer(&self) -> Result<PartWriter, WriteError> {
@@ -165,7 +176,13 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 
 /// Parts in memory, which a test can change behind the room's back.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct MemoryParts(Arc<Mutex<HashMap<PartId, Vec<u8>>>>);
+pub(crate) struct MemoryParts {
+    parts: Arc<Mutex<HashMap<PartId, Vec<u8>>>>,
+    /// Reads that waited.
+    waits: Arc<AtomicUsize>,
+    /// Reads succeed without waiting unless they begin in a segment of such a number.
+    uncached_nth: Option<u64>,
+}
 
 impl MemoryParts {
     pub(crate) fn get(&self, id: PartId) -> Option<Vec<u8>> {
@@ -181,7 +198,12 @@ impl MemoryParts {
     }
 
     fn parts(&self) -> MutexGuard<'_, HashMap<PartId, Vec<u8>>> {
-        self.0.lock().expect("no test panics in here")
+        self.parts.lock().expect("no test panics in here")
+    }
+
+    /// How many reads have waited so far.
+    pub(crate) fn waits(&self) -> usize {
+        self.waits.load(Ordering::Relaxed)
     }
 }
 
@@ -195,7 +217,9 @@ impl PartStore for MemoryParts {
     }
 
     fn open(&self, part: PartId) -> Result<Option<Box<dyn PartSource>>, PartError> {
-        Ok(self.get(part).map(|bytes| Box::new(MemorySource(bytes)) as Box<dyn PartSource>))
+        Ok(self.get(part).map(|bytes| {
+            Box::new(MemorySource { bytes, parts: self.clone() }) as Box<dyn PartSource>
+        }))
     }
 
     fn delete(&self, part: PartId) -> Result<(), PartError> {
@@ -242,16 +266,36 @@ impl Drop for MemorySink {
 }
 
 #[derive(Debug)]
-struct MemorySource(Vec<u8>);
+struct MemorySource {
+    bytes: Vec<u8>,
+    parts: MemoryParts,
+}
 
 impl PartSource for MemorySource {
     fn len(&self) -> u64 {
-        self.0.len() as u64
+        self.bytes.len() as u64
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), PartError> {
+        self.parts.waits.fetch_add(1, Ordering::Relaxed);
+        self.fill(buffer, offset)
+    }
+
+    fn read_cached(&self, buffer: &mut [u8], offset: u64) -> bool {
+        let uncached = |nth: u64| (offset / SEGMENT as u64).is_multiple_of(nth);
+        if self.parts.uncached_nth.is_none_or(uncached) {
+            // As a system may leave it.
+            buffer.fill(0xee);
+            return false;
+        }
+        self.fill(buffer, offset).is_ok()
+    }
+}
+
+impl MemorySource {
+    fn fill(&self, buffer: &mut [u8], offset: u64) -> Result<(), PartError> {
         let start = usize::try_from(offset).map_err(|_| PartError::Short)?;
-        let bytes = self.0.get(start..start + buffer.len()).ok_or(PartError::Short)?;
+        let bytes = self.bytes.get(start..start + buffer.len()).ok_or(PartError::Short)?;
         buffer.copy_from_slice(bytes);
         Ok(())
     }
