@@ -43,7 +43,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
 const RESERVED: [(&str, &[&str]); 6] = [
     ("rusqlite", &["store", "vault", "testkit"]),
     ("postgres", &["store"]),
-    ("aws-lc-rs", &["seal", "keyring", "vault", "registry", "lockyard"]),
+    ("aws-lc-rs", &["access", "seal", "keyring", "vault", "registry", "lockyard"]),
     ("axum", &["web", "lockyard"]),
     ("hyper", &["egress", "web", "lockyard"]),
     ("clap", &["lockyard"]),

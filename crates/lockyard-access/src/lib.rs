@@ -4,8 +4,10 @@
 //! locked.
 
 pub mod decision;
+pub mod directory;
 mod record;
 pub mod registry_token;
 
 pub use decision::{PrincipalId, RoleAssignment, RoleDefinition, RoleDefinitionId};
+pub use directory::{ClientId, CredentialId, Directory, Proof, Snapshot, SubscriptionId, TenantId};
 pub use record::{Record, RecordError, RecordTxn, Records, SWEPT_AT_ONCE, Seal};
