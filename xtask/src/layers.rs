@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::process;
 
 /// Every crate of the workspace with the crates of ours that it is built on, from the inside out.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     // ring 0: words
     ("base", &[]),
     ("oci", &[]),
@@ -22,6 +22,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("store", &["base"]),
     ("blobs", &["base", "seal", "keyring"]),
     ("egress", &[]),
+    ("audit", &["base", "seal", "blobs"]),
     // ring 3: what Lockyard does; no HTTP, no SQL
     ("access", &["arm", "base", "seal", "keyring", "store"]),
     ("vault", &["base", "seal", "keyring"]),
@@ -43,7 +44,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
 const RESERVED: [(&str, &[&str]); 6] = [
     ("rusqlite", &["store", "vault", "testkit"]),
     ("postgres", &["store"]),
-    ("aws-lc-rs", &["access", "seal", "keyring", "vault", "registry", "lockyard"]),
+    ("aws-lc-rs", &["access", "seal", "keyring", "audit", "vault", "registry", "lockyard"]),
     ("axum", &["web", "lockyard"]),
     ("hyper", &["egress", "web", "lockyard"]),
     ("clap", &["lockyard"]),
