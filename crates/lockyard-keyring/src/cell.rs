@@ -88,8 +88,7 @@ pub struct SealedRow {
 pub struct UnlockedRegistry {
     cell: Arc<Cell>,
     filling: u64,
-    /// Shared, because a clone of the token itself takes its lock.
-    revoked: Arc<CancellationToken>,
+    revoked: CancellationToken,
 }
 
 impl UnlockedRegistry {
@@ -101,11 +100,7 @@ impl UnlockedRegistry {
     /// A second handle of the same filling, for a task that outlives its maker's borrow.
     #[must_use]
     pub fn share(&self) -> Self {
-        Self {
-            cell: Arc::clone(&self.cell),
-            filling: self.filling,
-            revoked: Arc::clone(&self.revoked),
-        }
+        Self { cell: Arc::clone(&self.cell), filling: self.filling, revoked: self.revoked.clone() }
     }
 
     /// Whether the registry has stayed unlocked since this handle was made.
@@ -272,7 +267,7 @@ struct Filling {
     keys: CellKeys,
     slots: Mutex<Slots>,
     caches: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
-    revoked: Arc<CancellationToken>,
+    revoked: CancellationToken,
 }
 
 #[derive(Default)]
@@ -298,7 +293,7 @@ impl Cell {
             keys,
             slots: Mutex::default(),
             caches: Mutex::default(),
-            revoked: Arc::default(),
+            revoked: CancellationToken::new(),
         });
     }
 
@@ -322,7 +317,7 @@ impl Cell {
         inner.filling.as_ref().map(|filling| UnlockedRegistry {
             cell: Arc::clone(self),
             filling: inner.number,
-            revoked: Arc::clone(&filling.revoked),
+            revoked: filling.revoked.clone(),
         })
     }
 

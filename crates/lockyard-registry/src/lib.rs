@@ -17,7 +17,6 @@ mod keys;
 mod limits;
 mod listing;
 mod manifest;
-mod opened;
 mod referrer;
 mod registries;
 mod rows;
