@@ -22,11 +22,11 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("store", &["base"]),
     ("blobs", &["base", "seal", "keyring"]),
     ("egress", &[]),
+    ("audit", &["base", "seal", "blobs"]),
     // ring 3: what Lockyard does; no HTTP, no SQL
-    ("access", &["arm", "base", "seal", "keyring", "store"]),
+    ("access", &["arm", "base", "egress", "seal", "keyring", "store"]),
     ("vault", &["base", "seal", "keyring"]),
     ("registry", &["access", "base", "oci", "seal", "keyring", "store", "blobs"]),
-    ("control", &["access", "arm", "base"]),
     // ring 4: the faces
     ("web", &["access", "base", "oci", "keyring", "registry"]),
     // ring 5: composition and chores
@@ -44,7 +44,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
 const RESERVED: [(&str, &[&str]); 6] = [
     ("rusqlite", &["store", "vault", "testkit"]),
     ("postgres", &["store"]),
-    ("aws-lc-rs", &["access", "seal", "keyring", "vault", "registry", "lockyard"]),
+    ("aws-lc-rs", &["access", "seal", "keyring", "audit", "vault", "registry", "lockyard"]),
     ("axum", &["web", "lockyard"]),
     ("hyper", &["egress", "web", "lockyard"]),
     ("clap", &["lockyard"]),

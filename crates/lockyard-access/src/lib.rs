@@ -5,9 +5,11 @@
 
 pub mod decision;
 pub mod directory;
+pub mod issuer;
 mod record;
 pub mod registry_token;
 
 pub use decision::{PrincipalId, RoleAssignment, RoleDefinition, RoleDefinitionId};
 pub use directory::{ClientId, CredentialId, Directory, Proof, Snapshot, SubscriptionId, TenantId};
+pub use issuer::{Audience, Caller, Issuer, Origins, TokenError};
 pub use record::{Record, RecordError, RecordTxn, Records, SWEPT_AT_ONCE, Seal};

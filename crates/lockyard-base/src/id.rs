@@ -127,6 +127,8 @@ ids! {
     PartId;
     /// A customer share wrapped under one key version.
     WrapId;
+    /// A node: one running instance, with an audit chain of its own.
+    NodeId;
 }
 
 /// A keyed hash that stands for a name or a digest in the database; made by the seal room.

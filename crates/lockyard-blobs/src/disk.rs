@@ -1,8 +1,8 @@
 //! The system calls on which durability hangs, as a seam: a test can record them, fail them, and cut
 //! the power between any two.
 //!
-//! Only [`LocalParts`](crate::LocalParts) calls it, a few times for each part; nothing is decided
-//! here.
+//! [`LocalParts`](crate::LocalParts) calls it a few times for each part, the audit trail for each
+//! batch of events; nothing is decided here.
 
 use std::{
     ffi::OsString,
@@ -22,7 +22,7 @@ use rustix::io::ReadWriteFlags;
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// A file system, as far as parts need one.
+/// A file system, as far as parts and the audit trail need one.
 pub trait Disk: Send + Sync + fmt::Debug {
     /// Makes a directory that only its owner may enter; tells whether it was new.
     fn make_directory(&self, path: &Path) -> io::Result<bool>;
@@ -78,7 +78,7 @@ pub enum DiskEntryKind {
 
 /// The machine's own.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SystemDisk;
+pub struct SystemDisk;
 
 impl Disk for SystemDisk {
     fn make_directory(&self, path: &Path) -> io::Result<bool> {

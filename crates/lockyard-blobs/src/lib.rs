@@ -20,7 +20,7 @@ mod stream;
 mod testing;
 mod writer;
 
-pub use disk::{Disk, DiskEntry, DiskEntryKind, DiskFile};
+pub use disk::{Disk, DiskEntry, DiskEntryKind, DiskFile, SystemDisk};
 pub use export::{DangerousExport, ExportError, dangerous_export};
 pub use list::{ListError, PARTS_PER_BLOB_MAX, PartList, SealedPart};
 pub use local::LocalParts;

@@ -71,12 +71,7 @@ struct Text {
 pub fn built_in() -> &'static [RoleDefinition] {
     static ROLES: OnceLock<Vec<RoleDefinition>> = OnceLock::new();
     ROLES.get_or_init(|| {
-        let all = general()
-            .into_iter()
-            .chain(registry())
-            .chain(vault())
-            .chain(vault_keys())
-            .chain(vault_managers());
+        let all = general().into_iter().chain(registry()).chain(vault()).chain(vault_managers());
         all.map(|(id, text)| text.build(id)).collect()
     })
 }
@@ -186,9 +181,6 @@ fn registry() -> Roles<3> {
 }
 
 /// What the roles of a vault's data see of its management.
-///
-/// Azure means the vault itself by `vaults/*/read` too, as these roles' descriptions say; our
-/// patterns are plain text, so it is named.
 const SEES_VAULTS: &[&str] = &[
     "Microsoft.Authorization/*/read",
     "Microsoft.Insights/alertRules/*",
@@ -198,12 +190,11 @@ const SEES_VAULTS: &[&str] = &[
     "Microsoft.KeyVault/checkNameAvailability/read",
     "Microsoft.KeyVault/deletedVaults/read",
     "Microsoft.KeyVault/locations/*/read",
-    "Microsoft.KeyVault/vaults/read",
     "Microsoft.KeyVault/vaults/*/read",
     "Microsoft.KeyVault/operations/read",
 ];
 
-fn vault() -> Roles<2> {
+fn vault() -> Roles<5> {
     [
         (
             role_id::KEY_VAULT_ADMINISTRATOR,
@@ -228,11 +219,6 @@ fn vault() -> Roles<2> {
                 ..Text::default()
             },
         ),
-    ]
-}
-
-fn vault_keys() -> Roles<3> {
-    [
         (
             role_id::KEY_VAULT_CRYPTO_OFFICER,
             Text {
@@ -337,7 +323,6 @@ fn vault_managers() -> Roles<3> {
                     "Microsoft.Resources/subscriptions/resourceGroups/read",
                     "Microsoft.Resources/subscriptions/read",
                     "Microsoft.Management/managementGroups/read",
-                    "Microsoft.KeyVault/vaults/read",
                     "Microsoft.KeyVault/vaults/*/read",
                     "Microsoft.Support/*",
                 ],

@@ -245,6 +245,14 @@ impl Snapshot {
         }
     }
 
+    /// The credential of a managed identity: being the resource.
+    pub(crate) fn resource_credential(&self, id: PrincipalId) -> Option<CredentialId> {
+        match &self.entry(id)?.means {
+            Means::Resource { credential } => Some(*credential),
+            Means::Password { .. } | Means::Application | Means::Members(_) => None,
+        }
+    }
+
     pub(super) fn entry(&self, id: PrincipalId) -> Option<&Entry> {
         self.state.principals.get(&id).map(AsRef::as_ref)
     }

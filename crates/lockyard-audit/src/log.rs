@@ -1,0 +1,223 @@
+//! The front door of a log: opening it, and recording into it.
+//!
+//! Whoever appends waits until the event is on stable storage; many who wait at once share one
+//! write and one sync, made by one thread (`desk`).
+
+use std::{
+    fmt, io,
+    net::IpAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use async_trait::async_trait;
+use lockyard_base::{Clock, Entropy, NodeId};
+use lockyard_blobs::Disk;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    Audit, AuditError, AuditSecret, Checkpoint, Event, KeysError, OpenAuditError, PublicKey,
+    Recorded, Settings,
+    chain::{self, Chain},
+    desk::{Desk, Message, Pending},
+    files,
+    format::torn,
+    keys::{self, AuditKeys},
+    segments::{Kept, Resume, Segments},
+    settings::{QUEUE_MAX, TORN_BYTES_MAX},
+    tally::Tally,
+    walk::{Place, walk},
+};
+
+/// What a log is opened with.
+#[derive(Debug)]
+pub struct Opening {
+    /// Its directory, made if it is missing; the caller makes sure that no other process writes it.
+    pub directory: PathBuf,
+    /// What opens its keys.
+    pub secret: AuditSecret,
+    /// The file system.
+    pub disk: Arc<dyn Disk>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// How it behaves.
+    pub settings: Settings,
+}
+
+/// A log that this process writes.
+pub struct AuditLog {
+    node: NodeId,
+    public_key: PublicKey,
+    clock: Arc<dyn Clock>,
+    tally: Arc<Mutex<Tally>>,
+    /// `None` once the log is being dropped.
+    queue: Option<mpsc::Sender<Message>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl AuditLog {
+    /// Opens the log, or makes a new one in an empty directory. Blocks on the disk.
+    ///
+    /// The chain goes on in a new segment, which says where the one before ended and what a crash
+    /// left behind there; no byte that was written is ever changed.
+    pub fn open(opening: Opening) -> Result<Arc<Self>, OpenAuditError> {
+        let Opening { directory, secret, disk, clock, entropy, settings } = opening;
+        let settings = settings.within_limits();
+        if disk.make_directory(&directory).map_err(OpenAuditError::Io)?
+            && let Some(parent) = directory.parent()
+        {
+            disk.sync_directory(parent).map_err(OpenAuditError::Io)?;
+        }
+        let listing = files::list(&*disk, &directory).map_err(OpenAuditError::Io)?;
+        let fresh = listing.segments.is_empty();
+        let keys = match AuditKeys::open(&*disk, &directory, &secret) {
+            Ok(Some(keys)) => keys,
+            Ok(None) if fresh => create_keys(&*disk, &directory, &secret, &*entropy)?,
+            // The first start was cut off while it wrote the file.
+            Err(KeysError::Damaged) if fresh => {
+                disk.remove(&directory.join(keys::FILE)).map_err(OpenAuditError::Io)?;
+                create_keys(&*disk, &directory, &secret, &*entropy)?
+            }
+            Ok(None) => return Err(KeysError::Missing.into()),
+            Err(error) => return Err(error.into()),
+        };
+        let chain = Chain::read(&*disk, &directory, keys.identity.node, &listing.segments)
+            .map_err(OpenAuditError::Io)?;
+        let (resume, place) = resume(&*disk, &directory, &chain).map_err(OpenAuditError::Io)?;
+        let identity = keys.identity;
+        let kept = chain.headers.iter().map(Kept::of).collect();
+        let segments =
+            Segments::new(disk, directory, (identity.node, kept), chain.highest, resume, &settings);
+        let tally = Arc::new(Mutex::new(Tally::default()));
+        let (queue, messages) = mpsc::channel(QUEUE_MAX);
+        let mut desk =
+            Desk::new(keys, segments, place, (Arc::clone(&clock), entropy), settings, &tally);
+        let damaged = resume.torn > TORN_BYTES_MAX as u64;
+        if damaged {
+            tracing::error!("the end of the audit trail is damaged: run `lockyard audit verify`");
+        } else if resume.torn > 0 {
+            tracing::warn!(bytes = resume.torn, "a write to the audit trail had been cut off");
+        }
+        desk.begin(&resume);
+        let thread = thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || desk.serve(messages))
+            .map_err(OpenAuditError::Thread)?;
+        Ok(Arc::new(Self {
+            node: identity.node,
+            public_key: identity.public,
+            clock,
+            tally,
+            queue: Some(queue),
+            thread: Some(thread),
+        }))
+    }
+
+    /// Whose chain this is.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// What verifies the log's checkpoints; worth writing down elsewhere.
+    pub fn public_key(&self) -> PublicKey {
+        self.public_key
+    }
+
+    /// Signs how far the log has come, in the log and for keeping elsewhere.
+    pub async fn checkpoint(&self) -> Result<Checkpoint, AuditError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Checkpoint(reply)).await?;
+        answer.await.unwrap_or(Err(AuditError::Closed))
+    }
+
+    /// Does what is due by time: counts of a window that is over, a checkpoint, retention. To be
+    /// called every few seconds.
+    pub async fn tick(&self) -> Result<(), AuditError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Tick(reply)).await?;
+        answer.await.unwrap_or(Err(AuditError::Closed))
+    }
+
+    /// Signs a closing checkpoint and records nothing more; the second time it does nothing.
+    pub async fn close(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.send(Message::Close(reply)).await.is_ok() {
+            // A thread that is gone has closed already.
+            drop(answer.await);
+        }
+    }
+
+    async fn send(&self, message: Message) -> Result<(), AuditError> {
+        let queue = self.queue.as_ref().ok_or(AuditError::Closed)?;
+        queue.send(message).await.map_err(|_| AuditError::Closed)
+    }
+}
+
+#[async_trait]
+impl Audit for AuditLog {
+    async fn append(&self, event: Event) -> Result<Recorded, AuditError> {
+        let (pending, answer) = Pending::new(event, self.clock.wall());
+        self.send(Message::Append(pending)).await?;
+        answer.await.unwrap_or(Err(AuditError::Closed))
+    }
+
+    fn append_blocking(&self, event: Event) -> Result<Recorded, AuditError> {
+        let (pending, answer) = Pending::new(event, self.clock.wall());
+        let queue = self.queue.as_ref().ok_or(AuditError::Closed)?;
+        queue.blocking_send(Message::Append(pending)).map_err(|_| AuditError::Closed)?;
+        answer.blocking_recv().unwrap_or(Err(AuditError::Closed))
+    }
+
+    fn note_unauthenticated(&self, kind: &'static str, address: Option<IpAddr>) {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.note(kind, address, &*self.clock);
+    }
+}
+
+impl Drop for AuditLog {
+    /// Closes the log in good order.
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the audit trail's thread panicked");
+        }
+    }
+}
+
+impl fmt::Debug for AuditLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditLog").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+fn create_keys(
+    disk: &dyn Disk,
+    directory: &std::path::Path,
+    secret: &AuditSecret,
+    entropy: &dyn Entropy,
+) -> Result<AuditKeys, OpenAuditError> {
+    AuditKeys::create(disk, directory, secret, entropy).map_err(OpenAuditError::Io)
+}
+
+/// Finds where the chain goes on: behind the newest record that is not in doubt.
+fn resume(
+    disk: &dyn Disk,
+    directory: &std::path::Path,
+    chain: &Chain,
+) -> io::Result<(Resume, Place)> {
+    let Some(index) = chain.headers.len().checked_sub(1) else {
+        return Ok((Resume::default(), Place { offset: 0, head: [0; 32], sequence: 0 }));
+    };
+    let header = &chain.headers[index];
+    let bytes = files::read_segment(disk, directory, header.ordinal)?.unwrap_or_default();
+    let walk = walk(chain.extent(index, &bytes), chain::start(header));
+    if !walk.findings.is_empty() {
+        tracing::error!("the audit trail is damaged: run `lockyard audit verify`");
+    }
+    let (torn, torn_digest) = torn(bytes.get(walk.end.offset..).unwrap_or_default());
+    let end = walk.end.offset as u64;
+    Ok((Resume { previous: header.ordinal, end, torn, torn_digest }, walk.end))
+}
