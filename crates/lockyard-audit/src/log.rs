@@ -6,7 +6,7 @@
 use std::{
     fmt, io,
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
@@ -66,24 +66,9 @@ impl AuditLog {
     pub fn open(opening: Opening) -> Result<Arc<Self>, OpenAuditError> {
         let Opening { directory, secret, disk, clock, entropy, settings } = opening;
         let settings = settings.within_limits();
-        if disk.make_directory(&directory).map_err(OpenAuditError::Io)?
-            && let Some(parent) = directory.parent()
-        {
-            disk.sync_directory(parent).map_err(OpenAuditError::Io)?;
-        }
+        make_directory(&*disk, &directory).map_err(OpenAuditError::Io)?;
         let listing = files::list(&*disk, &directory).map_err(OpenAuditError::Io)?;
-        let fresh = listing.segments.is_empty();
-        let keys = match AuditKeys::open(&*disk, &directory, &secret) {
-            Ok(Some(keys)) => keys,
-            Ok(None) if fresh => create_keys(&*disk, &directory, &secret, &*entropy)?,
-            // The first start was cut off while it wrote the file.
-            Err(KeysError::Damaged) if fresh => {
-                disk.remove(&directory.join(keys::FILE)).map_err(OpenAuditError::Io)?;
-                create_keys(&*disk, &directory, &secret, &*entropy)?
-            }
-            Ok(None) => return Err(KeysError::Missing.into()),
-            Err(error) => return Err(error.into()),
-        };
+        let keys = keys(&*disk, &directory, &secret, &*entropy, listing.segments.is_empty())?;
         let chain = Chain::read(&*disk, &directory, keys.identity.node, &listing.segments)
             .map_err(OpenAuditError::Io)?;
         let (resume, place) = resume(&*disk, &directory, &chain).map_err(OpenAuditError::Io)?;
@@ -193,21 +178,37 @@ impl fmt::Debug for AuditLog {
     }
 }
 
-fn create_keys(
+/// Makes the directory if it is missing. Its name is synced each time: an earlier start may have
+/// made it and failed at that.
+fn make_directory(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
+    disk.make_directory(directory)?;
+    directory.parent().map_or(Ok(()), |parent| disk.sync_directory(parent))
+}
+
+/// Opens the log's keys, or draws them for a log without segments.
+fn keys(
     disk: &dyn Disk,
-    directory: &std::path::Path,
+    directory: &Path,
     secret: &AuditSecret,
     entropy: &dyn Entropy,
+    fresh: bool,
 ) -> Result<AuditKeys, OpenAuditError> {
+    match AuditKeys::open(disk, directory, secret) {
+        Ok(Some(keys)) if !fresh => return Ok(keys),
+        Ok(None) if !fresh => return Err(KeysError::Missing.into()),
+        // A start that made the file was cut off before it recorded anything. Nobody knows whether
+        // the file is durable, and nothing depends on it yet.
+        Ok(Some(_)) | Err(KeysError::Damaged) if fresh => {
+            disk.remove(&directory.join(keys::FILE)).map_err(OpenAuditError::Io)?;
+        }
+        Ok(_) => {}
+        Err(error) => return Err(error.into()),
+    }
     AuditKeys::create(disk, directory, secret, entropy).map_err(OpenAuditError::Io)
 }
 
 /// Finds where the chain goes on: behind the newest record that is not in doubt.
-fn resume(
-    disk: &dyn Disk,
-    directory: &std::path::Path,
-    chain: &Chain,
-) -> io::Result<(Resume, Place)> {
+fn resume(disk: &dyn Disk, directory: &Path, chain: &Chain) -> io::Result<(Resume, Place)> {
     let Some(index) = chain.headers.len().checked_sub(1) else {
         return Ok((Resume::default(), Place { offset: 0, head: [0; 32], sequence: 0 }));
     };

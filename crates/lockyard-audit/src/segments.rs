@@ -5,7 +5,12 @@
 //! is: a disk that fills up can still take the records that say so. (A file system that copies on
 //! write needs new room for every write; there the reserve is no promise.)
 
-use std::{collections::VecDeque, io, path::PathBuf, sync::Arc};
+use std::{
+    collections::VecDeque,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use lockyard_base::{NodeId, Timestamp};
 use lockyard_blobs::{Disk, DiskFile};
@@ -133,14 +138,35 @@ impl Segments {
             self.disk.sync_directory(&self.directory)?;
             Ok(file)
         };
-        let file = create().inspect_err(|_| {
-            // What is left of it holds no record, and a reader passes it by.
-            drop(self.disk.remove(&path));
-        })?;
+        let created = create();
+        if created.is_err() && !self.is_gone(&path) {
+            // It may come back with a header that says where the open segment ends, so nothing may
+            // be written there any more.
+            self.give_up(place);
+        }
+        let file = created?;
         self.open = Some(Open { file, ordinal: header.ordinal, allocated });
         self.kept.push_back(Kept::of(&header));
         *place = Place { offset: HEADER_LEN, head: header.hash(), sequence: place.sequence };
         Ok(())
+    }
+
+    /// Whether what is left of a segment that could not be begun is gone for good.
+    fn is_gone(&self, path: &Path) -> bool {
+        let removed = match self.disk.remove(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
+        removed.and_then(|()| self.disk.sync_directory(&self.directory)).is_ok()
+    }
+
+    /// Writes no more to the open segment: the chain goes on from `place` in another one.
+    fn give_up(&mut self, place: &Place) {
+        if let Some(Open { ordinal: previous, .. }) = self.open.take() {
+            self.begin = Begin::AfterFailure;
+            let end = place.offset as u64;
+            self.resume = Resume { previous, end, ..Resume::default() };
+        }
     }
 
     /// Whether a segment is open.
@@ -177,14 +203,9 @@ impl Segments {
     /// holds there: the segment is given up, and the chain goes on from `place` in another one.
     pub(crate) fn write(&mut self, place: &Place, records: &[u8]) -> io::Result<()> {
         let open = self.open.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        let offset = place.offset as u64;
-        let ordinal = open.ordinal;
-        let written = open.file.write(records, offset).and_then(|()| open.file.sync_data());
-        written.inspect_err(|_| {
-            self.open = None;
-            self.begin = Begin::AfterFailure;
-            self.resume = Resume { previous: ordinal, end: offset, ..Resume::default() };
-        })
+        let written =
+            open.file.write(records, place.offset as u64).and_then(|()| open.file.sync_data());
+        written.inspect_err(|_| self.give_up(place))
     }
 
     /// The oldest record that is kept, and the hash before it.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 /// No segment is longer, whatever is set, in bytes: a reader takes one into memory.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// No segment is shorter: a batch and the reserve have to fit.
-pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+pub const SEGMENT_BYTES_MIN: u64 = 512 << 10;
 /// Events that share one write to the disk at most.
 pub const BATCH_EVENTS_MAX: usize = 256;
 /// A batch that has so many bytes takes no more events.
@@ -19,7 +19,7 @@ pub const QUEUE_MAX: usize = 4096;
 /// How a log behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// When a segment is this long, in bytes, another is begun; from 1 to 64 MiB.
+    /// When a segment is this long, in bytes, another is begun; from 512 KiB to 64 MiB.
     pub segment_bytes: u64,
     /// By how much a segment grows at a time, in bytes: room that later writes find allocated.
     pub extent_bytes: u64,

@@ -23,6 +23,8 @@ use std::{
     },
 };
 
+use lockyard_blobs::Disk;
+
 pub use self::{dice::Dice, node::Loss, schedule::Call};
 pub(crate) use self::{files::SimFiles, schedule::Fate};
 use self::{
@@ -88,6 +90,11 @@ impl SimDisk {
         let Some(Component::Normal(first)) = components.next() else { return None };
         let number = first.to_str()?.strip_prefix("sim-")?.parse().ok()?;
         disks().get(&number)?.upgrade()
+    }
+
+    /// The disk as parts and the audit trail see it.
+    pub fn as_disk(self: &Arc<Self>) -> Arc<dyn Disk> {
+        Arc::new(SimFiles(Arc::clone(self)))
     }
 
     /// How many calls there were that a power cut can come before.

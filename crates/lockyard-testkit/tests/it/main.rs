@@ -10,6 +10,7 @@
     reason = "this crate is a test, and it tells its seeds"
 )]
 
+mod audit;
 mod disk;
 mod faults;
 mod late;
