@@ -14,10 +14,15 @@ use lockyard_seal::{
 use thiserror::Error;
 use zeroize::Zeroize as _;
 
-use crate::{PartError, PartSink, PartStore, SealedPart};
+use crate::{
+    PartError, PartSink, PartStore, SealedPart,
+    disk::{DIRECT_ALIGN, DIRECT_BYTES_MIN},
+};
 
-/// How many bytes of ciphertext go to the store at once.
-const BATCH_BYTES: usize = 1 << 20;
+/// How many bytes of ciphertext go to the store at once: whole segments, from a place in memory and
+/// to a place in the part from where the disk can fetch them itself.
+const BATCH_BYTES: usize = DIRECT_BYTES_MIN;
+const _: () = assert!(BATCH_BYTES.is_multiple_of(SIZE.bytes()));
 
 /// What new parts are sealed with.
 const SIZE: SegmentSize = SegmentSize::CURRENT;
@@ -108,7 +113,7 @@ impl PartWriter {
             // A full segment is sealed only when more comes, since the last one is marked.
             if self.room == 0 {
                 self.seal_segment(false)?;
-                if self.batch.bytes.len() >= BATCH_BYTES {
+                if self.batch.ciphertext().len() >= BATCH_BYTES {
                     self.hand_over()?;
                 }
             }
@@ -171,16 +176,20 @@ impl fmt::Debug for PartWriter {
 struct Batch {
     /// Never moved, since that would leave plaintext behind in freed memory.
     bytes: Vec<u8>,
-    /// How many bytes are ciphertext.
+    /// Where the batch begins: at the first aligned address.
+    start: usize,
+    /// Where the ciphertext ends.
     sealed: usize,
 }
 
 impl Batch {
     fn starting_with(header: &Header) -> Self {
         // The system maps pages as they are touched: a small part does not pay for the capacity.
-        let mut bytes = Vec::with_capacity(BATCH_BYTES + SIZE.bytes());
+        let mut bytes: Vec<u8> = Vec::with_capacity(DIRECT_ALIGN + BATCH_BYTES + SIZE.bytes());
+        let start = bytes.as_ptr().align_offset(DIRECT_ALIGN);
+        bytes.resize(start, 0);
         bytes.extend_from_slice(header.as_bytes());
-        Self { bytes, sealed: HEADER_LEN }
+        Self { bytes, start, sealed: start + HEADER_LEN }
     }
 
     fn seal(&mut self, slot: &CipherSlot, position: Position) -> Result<(), Locked> {
@@ -192,12 +201,12 @@ impl Batch {
 
     fn ciphertext(&self) -> &[u8] {
         assert_eq!(self.sealed, self.bytes.len(), "plaintext never goes to the store");
-        &self.bytes
+        &self.bytes[self.start..]
     }
 
     fn clear(&mut self) {
-        self.bytes.clear();
-        self.sealed = 0;
+        self.bytes.truncate(self.start);
+        self.sealed = self.start;
     }
 }
 
@@ -205,5 +214,21 @@ impl Drop for Batch {
     fn drop(&mut self) {
         // The rest has become ciphertext where it stood.
         self.bytes[self.sealed..].zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockyard_base::SeededEntropy;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_lies_where_the_disk_can_fetch_it() {
+        for seed in 0..20 {
+            let batch = Batch::starting_with(&Header::generate(&SeededEntropy::new(seed)));
+            assert!(batch.ciphertext().as_ptr().addr().is_multiple_of(DIRECT_ALIGN));
+            assert!(batch.bytes.capacity() - batch.start >= BATCH_BYTES + SIZE.bytes());
+        }
     }
 }
