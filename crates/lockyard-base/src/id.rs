@@ -40,11 +40,16 @@ macro_rules! ids {
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 &self.0
             }
+
+            /// The id as it is printed, without memory of its own.
+            pub fn hex(&self) -> IdHex {
+                IdHex::new(&self.0)
+            }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&hex::encode(self.0))
+                f.write_str(self.hex().as_str())
             }
         }
 
@@ -58,12 +63,7 @@ macro_rules! ids {
             type Err = ParseIdError;
 
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
-                let mut bytes = [0; 16];
-                if text.len() != 32 || text.bytes().any(|b| b.is_ascii_uppercase()) {
-                    return Err(ParseIdError);
-                }
-                hex::decode_to_slice(text, &mut bytes).map_err(|_| ParseIdError)?;
-                Ok(Self(bytes))
+                decoded(text).map(Self).ok_or(ParseIdError)
             }
         }
 
@@ -73,6 +73,49 @@ macro_rules! ids {
             }
         }
     )*};
+}
+
+/// An id's 32 lower-case hexadecimal digits: what is bound to sealed rows and what the database has.
+///
+/// Every row that is opened or looked up needs some, so they are made without a heap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdHex([u8; 32]);
+
+impl IdHex {
+    fn new(bytes: &[u8; 16]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        Self(text)
+    }
+
+    /// The digits as ASCII bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The digits as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
+    }
+}
+
+/// Reads 32 lower-case hexadecimal digits.
+fn decoded(text: &str) -> Option<[u8; 16]> {
+    let digit = |b: u8| match b {
+        b'0'..=b'9' => Some(b - b'0'),
+        b'a'..=b'f' => Some(b - b'a' + 10),
+        _ => None,
+    };
+    let digits: &[u8; 32] = text.as_bytes().try_into().ok()?;
+    let mut bytes = [0; 16];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
 }
 
 /// Any row's id, where its kind does not matter (the bound data of a sealed row).
@@ -94,11 +137,16 @@ impl RowId {
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
+
+    /// The id as it is printed, without memory of its own.
+    pub fn hex(&self) -> IdHex {
+        IdHex::new(&self.0)
+    }
 }
 
 impl fmt::Display for RowId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        f.write_str(self.hex().as_str())
     }
 }
 
@@ -196,8 +244,16 @@ mod tests {
     #[test]
     fn an_id_reads_back_from_its_text_and_from_nothing_else() {
         let id = BlobId::from_bytes([0xab; 16]);
+        assert_eq!(id.to_string(), "ab".repeat(16));
         assert_eq!(id.to_string().parse(), Ok(id));
-        for wrong in ["", "AB", &"AB".repeat(16), &"zz".repeat(16), &"ab".repeat(17)] {
+        let each = std::array::from_fn(|n| u8::try_from(n * 17).expect("at most 255"));
+        let id = BlobId::from_bytes(each);
+        assert_eq!(id.to_string(), "00112233445566778899aabbccddeeff");
+        assert_eq!(id.hex().as_bytes(), id.to_string().as_bytes());
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for wrong in
+            ["", "AB", &"AB".repeat(16), &"zz".repeat(16), &"ab".repeat(17), &"ä".repeat(16)]
+        {
             assert_eq!(wrong.parse::<BlobId>(), Err(ParseIdError), "{wrong}");
         }
     }

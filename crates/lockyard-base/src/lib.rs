@@ -19,6 +19,6 @@ pub use entropy::SeededEntropy;
 pub use entropy::{Entropy, OsEntropy};
 pub use guid::Guid;
 pub use id::{
-    BlindIndex, BlobId, Epoch, LinkId, ManifestId, NodeId, ParseIdError, PartId, RegistryId,
+    BlindIndex, BlobId, Epoch, IdHex, LinkId, ManifestId, NodeId, ParseIdError, PartId, RegistryId,
     RepositoryId, RowId, TagId, UploadId, WrapId,
 };

@@ -88,7 +88,8 @@ pub struct SealedRow {
 pub struct UnlockedRegistry {
     cell: Arc<Cell>,
     filling: u64,
-    revoked: CancellationToken,
+    /// Shared, because a clone of the token itself takes its lock.
+    revoked: Arc<CancellationToken>,
 }
 
 impl UnlockedRegistry {
@@ -100,7 +101,11 @@ impl UnlockedRegistry {
     /// A second handle of the same filling, for a task that outlives its maker's borrow.
     #[must_use]
     pub fn share(&self) -> Self {
-        Self { cell: Arc::clone(&self.cell), filling: self.filling, revoked: self.revoked.clone() }
+        Self {
+            cell: Arc::clone(&self.cell),
+            filling: self.filling,
+            revoked: Arc::clone(&self.revoked),
+        }
     }
 
     /// Whether the registry has stayed unlocked since this handle was made.
@@ -267,7 +272,7 @@ struct Filling {
     keys: CellKeys,
     slots: Mutex<Slots>,
     caches: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
-    revoked: CancellationToken,
+    revoked: Arc<CancellationToken>,
 }
 
 #[derive(Default)]
@@ -293,7 +298,7 @@ impl Cell {
             keys,
             slots: Mutex::default(),
             caches: Mutex::default(),
-            revoked: CancellationToken::new(),
+            revoked: Arc::default(),
         });
     }
 
@@ -317,7 +322,7 @@ impl Cell {
         inner.filling.as_ref().map(|filling| UnlockedRegistry {
             cell: Arc::clone(self),
             filling: inner.number,
-            revoked: filling.revoked.clone(),
+            revoked: Arc::clone(&filling.revoked),
         })
     }
 

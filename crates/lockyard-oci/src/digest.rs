@@ -185,7 +185,11 @@ impl TryFrom<&str> for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.algorithm(), self.encoded())
+        let mut buffer = [0; 128];
+        let digits = &mut buffer[..2 * self.raw().len()];
+        let encoded = hex::encode_to_slice(self.raw(), digits).ok();
+        let text = encoded.and_then(|()| std::str::from_utf8(digits).ok());
+        write!(f, "{}:{}", self.algorithm(), text.expect("the digits of a hash fit and are ASCII"))
     }
 }
 

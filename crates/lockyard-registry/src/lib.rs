@@ -17,6 +17,7 @@ mod keys;
 mod limits;
 mod listing;
 mod manifest;
+mod opened;
 mod referrer;
 mod registries;
 mod rows;

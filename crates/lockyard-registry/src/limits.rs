@@ -29,6 +29,8 @@ pub struct Limits {
     pub referrers_page_max: usize,
     /// Plaintext bytes of names that one registry's listings may keep in memory.
     pub listing_bytes_max: usize,
+    /// Bytes of opened rows and manifests that one registry may keep in memory.
+    pub opened_bytes_max: usize,
     /// Plaintext that all pulls together may hold in buffers.
     pub read_buffer_bytes_max: usize,
 }
@@ -48,6 +50,7 @@ impl Default for Limits {
             compact_part_bytes: 4 << 20,
             referrers_page_max: 100,
             listing_bytes_max: 256 << 20,
+            opened_bytes_max: 24 << 20,
             read_buffer_bytes_max: 256 << 20,
         }
     }

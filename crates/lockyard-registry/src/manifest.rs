@@ -1,6 +1,9 @@
 //! Manifests: pushing them whole, handing them out verbatim, taking them away.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use lockyard_base::{BlindIndex, ManifestId, RepositoryId};
@@ -12,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Action, Registry, RegistryError,
+    opened::{OpenedManifest, OpenedTag, wiped_at_last},
     rows::{ManifestPlace, ManifestRecord, Rows, Sealed},
     session::{repository, repository_or_new},
     tag::point,
@@ -110,7 +114,9 @@ impl Registry {
                     repository(txn, rows, &name)?.ok_or(RegistryError::ManifestUnknown)?;
                 let row = find(txn, rows, repository.repository_id, &wanted)?;
                 let stale = row.touched_at < txn.now().saturating_sub(grace / 2);
-                Ok((row.manifest_id, stale, expect(open_row(rows, &row)?, &wanted)?))
+                let record = opened_record(rows, &row)?;
+                expect(&record, &wanted)?;
+                Ok((row.manifest_id, stale, record))
             })
             .await
             .map_err(unknown_if_damaged)?;
@@ -124,7 +130,7 @@ impl Registry {
         }
         Ok(ManifestStat {
             digest: record.digest,
-            media_type: record.media_type,
+            media_type: record.media_type.clone(),
             length: record.length,
         })
     }
@@ -139,16 +145,13 @@ impl Registry {
         let (name, wanted) = (name.clone(), reference.clone());
         self.read(move |txn, rows| {
             let repository = repository(txn, rows, &name)?.ok_or(RegistryError::ManifestUnknown)?;
-            let (row, sealed) = find_with_content(txn, rows, repository.repository_id, &wanted)?;
-            let record = expect(open_row(rows, &row)?, &wanted)?;
-            let mut content = open_content(rows, &row, &sealed)?;
-            if content.len() as u64 != record.length {
-                return Err(RegistryError::Damaged("a manifest's content"));
-            }
+            let row = find(txn, rows, repository.repository_id, &wanted)?;
+            let (record, bytes) = opened_content(txn, rows, &row)?;
+            expect(&record, &wanted)?;
             Ok(ManifestContent {
                 digest: record.digest,
-                media_type: record.media_type,
-                bytes: Bytes::from(std::mem::take(&mut *content)),
+                media_type: record.media_type.clone(),
+                bytes,
             })
         })
         .await
@@ -352,61 +355,90 @@ fn find(
             let index = rows.manifest_index(repository, digest)?;
             manifest::by_index(txn, repository, &index)?.ok_or(RegistryError::ManifestUnknown)
         }
-        Reference::Tag(name) => {
-            let index = rows.tag_index(repository, name)?;
-            let (tag, row) =
-                tag::resolve(txn, repository, &index)?.ok_or(RegistryError::ManifestUnknown)?;
-            check_tag(rows, &tag, name, &row)?;
-            Ok(row)
-        }
+        Reference::Tag(name) => by_tag(txn, rows, repository, name),
     }
 }
 
-fn find_with_content(
+/// The manifest that a tag points at now. Its row says by name and digest what its clear columns
+/// say by index and id.
+fn by_tag(
     txn: &mut Txn<'_>,
     rows: &Rows,
     repository: RepositoryId,
-    reference: &Reference,
-) -> Result<(manifest::ManifestRow, Vec<u8>), RegistryError> {
-    match reference {
-        Reference::Digest(digest) => {
-            let index = rows.manifest_index(repository, digest)?;
-            manifest::by_index_with_content(txn, repository, &index)?
-                .ok_or(RegistryError::ManifestUnknown)
-        }
-        Reference::Tag(name) => {
-            let index = rows.tag_index(repository, name)?;
-            let (tag, row, content) = tag::resolve_with_content(txn, repository, &index)?
-                .ok_or(RegistryError::ManifestUnknown)?;
-            check_tag(rows, &tag, name, &row)?;
-            Ok((row, content))
-        }
-    }
-}
-
-/// A tag's row says by name and digest what its clear columns say by index and id.
-fn check_tag(
-    rows: &Rows,
-    row: &tag::TagRow,
     name: &Tag,
-    manifest: &manifest::ManifestRow,
-) -> Result<(), RegistryError> {
-    let (stored, digest) = crate::tag::open(rows, row)?;
-    let index = rows.manifest_index(row.repository_id, &digest)?;
-    if stored == name.as_str() && index == manifest.digest_index {
-        Ok(())
+) -> Result<manifest::ManifestRow, RegistryError> {
+    let (opened, bytes_max) = rows.opened()?;
+    let key = (repository, name.clone());
+    let known = opened.tags.get(&key, bytes_max);
+    let index =
+        known.as_ref().map_or_else(|| rows.tag_index(repository, name), |known| Ok(known.index))?;
+    let (tag, row) =
+        tag::resolve(txn, repository, &index)?.ok_or(RegistryError::ManifestUnknown)?;
+    let digest_index = if let Some(known) = known.filter(|known| known.is(&tag)) {
+        known.digest_index
+    } else {
+        let (stored, digest) = crate::tag::open(rows, &tag)?;
+        if stored != name.as_str() {
+            return Err(RegistryError::Damaged("a tag's row"));
+        }
+        let digest_index = rows.manifest_index(repository, &digest)?;
+        opened.tags.put(key, OpenedTag::of(&tag, digest_index), bytes_max);
+        digest_index
+    };
+    if digest_index == row.digest_index {
+        Ok(row)
     } else {
         Err(RegistryError::Damaged("a tag's row"))
     }
 }
 
+/// What a manifest's row says, opened now or before.
+fn opened_record(
+    rows: &Rows,
+    row: &manifest::ManifestRow,
+) -> Result<Arc<ManifestRecord>, RegistryError> {
+    let (opened, bytes_max) = rows.opened()?;
+    let known = opened.manifests.get(&row.manifest_id, bytes_max).filter(|known| known.is(row));
+    if let Some(known) = known {
+        return Ok(Arc::clone(&known.record));
+    }
+    let record = Arc::new(open_row(rows, row)?);
+    opened.manifests.put(row.manifest_id, OpenedManifest::of(row, &record), bytes_max);
+    Ok(record)
+}
+
+/// The same with the manifest's bytes.
+fn opened_content(
+    txn: &mut Txn<'_>,
+    rows: &Rows,
+    row: &manifest::ManifestRow,
+) -> Result<(Arc<ManifestRecord>, Bytes), RegistryError> {
+    let (opened, bytes_max) = rows.opened()?;
+    let known = opened.manifests.get(&row.manifest_id, bytes_max).filter(|known| known.is(row));
+    let record = match known.as_deref() {
+        Some(OpenedManifest { record, content: Some(bytes), .. }) => {
+            return Ok((Arc::clone(record), bytes.clone()));
+        }
+        Some(OpenedManifest { record, content: None, .. }) => Arc::clone(record),
+        None => Arc::new(open_row(rows, row)?),
+    };
+    let sealed = manifest::content(txn, row.manifest_id)?.ok_or(RegistryError::ManifestUnknown)?;
+    let bytes = wiped_at_last(open_content(rows, row, &sealed)?);
+    if bytes.len() as u64 != record.length {
+        return Err(RegistryError::Damaged("a manifest's content"));
+    }
+    let kept = OpenedManifest::of(row, &record).with(&bytes);
+    opened.manifests.put(row.manifest_id, kept, bytes_max);
+    Ok((record, bytes))
+}
+
 /// What was found by digest must say that digest of itself.
-fn expect(record: ManifestRecord, reference: &Reference) -> Result<ManifestRecord, RegistryError> {
+fn expect(record: &ManifestRecord, reference: &Reference) -> Result<(), RegistryError> {
     match reference {
         Reference::Digest(wanted) if record.digest != *wanted => {
             Err(RegistryError::Damaged("a manifest's row"))
         }
-        Reference::Digest(_) | Reference::Tag(_) => Ok(record),
+        Reference::Digest(_) | Reference::Tag(_) => Ok(()),
     }
 }
 

@@ -1,6 +1,11 @@
 //! All registries of an instance: making them, finding them, opening one for a request.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use lockyard_base::{Clock, Entropy, Epoch, RegistryId, WrapId};
 use lockyard_blobs::{BufferPool, PartStore};
@@ -69,13 +74,27 @@ pub struct Registries {
     tasks: TaskTracker,
     /// Held by the scrub that runs: two would save their progress in each other's place.
     scrubbing: Mutex<()>,
+    found: std::sync::Mutex<Found>,
+}
+
+/// The registries that were found by name when the database had seen so many commits.
+#[derive(Default)]
+struct Found {
+    commits: u64,
+    by_name: HashMap<RegistryName, RegistryId>,
 }
 
 impl Registries {
     /// All registries that stand on `ground`.
     pub fn new(ground: Ground) -> Arc<Self> {
         let pool = BufferPool::new(ground.limits.read_buffer_bytes_max);
-        Arc::new(Self { ground, pool, tasks: TaskTracker::new(), scrubbing: Mutex::new(()) })
+        Arc::new(Self {
+            ground,
+            pool,
+            tasks: TaskTracker::new(),
+            scrubbing: Mutex::new(()),
+            found: std::sync::Mutex::default(),
+        })
     }
 
     pub(crate) fn ground(&self) -> &Ground {
@@ -176,14 +195,26 @@ impl Registries {
 
     /// Finds a registry by its name.
     pub async fn find(&self, name: &RegistryName) -> Result<Option<RegistryId>, RegistryError> {
+        // Every request asks for one. Asked before the row is read, so that a write in between
+        // makes what is kept look too old and never too new.
+        let commits = self.ground.store.commits();
+        if let Some(id) = commits.and_then(|commits| self.found().at(commits)?.get(name).copied()) {
+            return Ok(Some(id));
+        }
         let index = self.name_index(name);
         let found = self.ground.store.read(move |txn| registry::by_name(txn, &index)).await?;
         let Some(row) = found else { return Ok(None) };
-        if self.open_name(&row)? == *name {
-            Ok(Some(row.registry_id))
-        } else {
-            Err(RegistryError::Damaged("a registry's row"))
+        if self.open_name(&row)? != *name {
+            return Err(RegistryError::Damaged("a registry's row"));
         }
+        if let Some(commits) = commits {
+            self.found().keep(commits, name, row.registry_id);
+        }
+        Ok(Some(row.registry_id))
+    }
+
+    fn found(&self) -> std::sync::MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lists all registries, locked ones too.
@@ -270,6 +301,23 @@ impl Registries {
         let name = fields.text()?.parse();
         fields.end()?;
         name.map_err(|_| RegistryError::Damaged("a registry's row"))
+    }
+}
+
+/// Names that [`Found`] keeps at most; beyond that it starts again.
+const FOUND_MAX: usize = 1024;
+
+impl Found {
+    fn at(&self, commits: u64) -> Option<&HashMap<RegistryName, RegistryId>> {
+        (self.commits == commits).then_some(&self.by_name)
+    }
+
+    fn keep(&mut self, commits: u64, name: &RegistryName, id: RegistryId) {
+        if self.commits != commits || self.by_name.len() >= FOUND_MAX {
+            self.by_name.clear();
+            self.commits = commits;
+        }
+        let _before = self.by_name.insert(name.clone(), id);
     }
 }
 

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::{
     RegistryError,
     fields::{FieldReader, FieldWriter},
+    opened::Opened,
 };
 
 /// A sealed value as it was read: the epoch that its row names, and the bytes.
@@ -68,11 +69,23 @@ pub(crate) struct UploadRecord {
 pub(crate) struct Rows {
     unlocked: UnlockedRegistry,
     entropy: Arc<dyn Entropy>,
+    /// How many bytes each kind of opened row may keep in memory.
+    kept_bytes_max: usize,
 }
 
 impl Rows {
-    pub(crate) fn new(unlocked: UnlockedRegistry, entropy: Arc<dyn Entropy>) -> Self {
-        Self { unlocked, entropy }
+    pub(crate) fn new(
+        unlocked: UnlockedRegistry,
+        entropy: Arc<dyn Entropy>,
+        opened_bytes_max: usize,
+    ) -> Self {
+        Self { unlocked, entropy, kept_bytes_max: Opened::share(opened_bytes_max) }
+    }
+
+    /// What was opened before, and how many bytes of each kind may be kept; fails when the registry
+    /// locks, since it is gone then.
+    pub(crate) fn opened(&self) -> Result<(Arc<Opened>, usize), RegistryError> {
+        Ok((self.unlocked.cache::<Opened>()?, self.kept_bytes_max))
     }
 
     pub(crate) fn registry(&self) -> RegistryId {
@@ -177,7 +190,7 @@ impl Rows {
         digest: &Digest,
     ) -> Result<SealedRow, RegistryError> {
         let fields = FieldWriter::with_capacity(128).field(&digest.to_bytes());
-        let bound = [repository.to_string(), blob.to_string()];
+        let bound = [repository.hex(), blob.hex()];
         self.seal(&link_place(id, &[bound[0].as_bytes(), bound[1].as_bytes()]), &fields)
     }
 
@@ -202,8 +215,8 @@ impl Rows {
         blob: BlobId,
         sealed: Sealed<'_>,
     ) -> Result<Digest, RegistryError> {
-        let bound = [repository.to_string(), blob.to_string()];
-        let clear = [bound[0].as_bytes(), bound[1].as_bytes()];
+        let bound = [repository.hex(), blob.hex()];
+        let clear: [&[u8]; 2] = [bound[0].as_bytes(), bound[1].as_bytes()];
         let plain = self.open(&link_place(id, &clear), sealed)?;
         let mut fields = FieldReader::new(&plain)?;
         let linked = digest(&mut fields)?;
@@ -303,8 +316,8 @@ impl Rows {
         let list = encoded(&record.parts);
         let state = Zeroizing::new(record.hasher.save());
         let fields = FieldWriter::with_capacity(list.len() + 512).field(&state).field(&list);
-        let bound = [repository.to_string(), generation.to_string()];
-        self.seal(&upload_place(id, &[bound[0].as_bytes(), bound[1].as_bytes()]), &fields)
+        let (repository, generation) = (repository.hex(), generation.to_string());
+        self.seal(&upload_place(id, &[repository.as_bytes(), generation.as_bytes()]), &fields)
     }
 
     pub(crate) fn open_upload(
@@ -314,8 +327,8 @@ impl Rows {
         generation: u64,
         sealed: Sealed<'_>,
     ) -> Result<UploadRecord, RegistryError> {
-        let bound = [repository.to_string(), generation.to_string()];
-        let clear = [bound[0].as_bytes(), bound[1].as_bytes()];
+        let (repository, generation) = (repository.hex(), generation.to_string());
+        let clear: [&[u8]; 2] = [repository.as_bytes(), generation.as_bytes()];
         let plain = self.open(&upload_place(id, &clear), sealed)?;
         let mut fields = FieldReader::new(&plain)?;
         let hasher = Hasher::restore(fields.field()?).map_err(|_| LAYOUT)?;
@@ -359,7 +372,7 @@ pub(crate) struct ManifestPlace {
 
 impl ManifestPlace {
     fn with<R>(&self, column: &str, work: impl FnOnce(&Place<'_>) -> R) -> R {
-        let repository = self.repository.to_string();
+        let repository = self.repository.hex();
         work(&Place {
             table: "manifest",
             column,
@@ -381,8 +394,8 @@ pub(crate) struct TagPlace {
 
 impl TagPlace {
     fn with<R>(&self, work: impl FnOnce(&Place<'_>) -> R) -> R {
-        let repository = self.repository.to_string();
-        let manifest = self.manifest.to_string();
+        let repository = self.repository.hex();
+        let manifest = self.manifest.hex();
         work(&Place {
             table: "tag",
             column: "sealed",

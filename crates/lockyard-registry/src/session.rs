@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Action, Caller, Registries, RegistryError, decide,
     intake::blocking,
+    opened::OpenedRepository,
     rows::{Rows, Sealed},
 };
 
@@ -26,7 +27,9 @@ pub struct Registry {
 
 impl Registry {
     pub(crate) fn new(house: Arc<Registries>, unlocked: UnlockedRegistry, caller: Caller) -> Self {
-        let rows = Rows::new(unlocked, Arc::clone(&house.ground().entropy));
+        let ground = house.ground();
+        let entropy = Arc::clone(&ground.entropy);
+        let rows = Rows::new(unlocked, entropy, ground.limits.opened_bytes_max);
         Self { house, rows: Arc::new(rows), caller }
     }
 
@@ -99,18 +102,24 @@ pub(crate) fn repository(
     rows: &Rows,
     name: &RepositoryName,
 ) -> Result<Option<repository::RepositoryRow>, RegistryError> {
-    let index = rows.repository_index(name)?;
+    let (opened, bytes_max) = rows.opened()?;
+    let known = opened.repositories.get(name, bytes_max);
+    let index =
+        known.as_ref().map_or_else(|| rows.repository_index(name), |known| Ok(known.index))?;
     let Some(row) = repository::by_index(txn, rows.registry(), &index)? else { return Ok(None) };
     if row.deleted {
         return Ok(None);
     }
+    if known.is_some_and(|known| known.is(&row)) {
+        return Ok(Some(row));
+    }
     let sealed = Sealed { epoch: row.epoch, bytes: &row.sealed };
     let stored = rows.open_repository(row.repository_id, &index, sealed)?;
-    if stored == name.as_str() {
-        Ok(Some(row))
-    } else {
-        Err(RegistryError::Damaged("a repository"))
+    if stored != name.as_str() {
+        return Err(RegistryError::Damaged("a repository"));
     }
+    opened.repositories.put(name.clone(), OpenedRepository::of(index, &row), bytes_max);
+    Ok(Some(row))
 }
 
 /// The repository of this name, made if need be.

@@ -64,9 +64,10 @@ impl IndexKey {
 
     /// The index that stands for `value` of this `kind`, within `scope` or registry-wide.
     pub fn blind(&self, kind: IndexKind, scope: Option<RepositoryId>, value: &[u8]) -> BlindIndex {
-        let scope = scope.map(|repository| repository.to_string()).unwrap_or_default();
+        let scope = scope.map(|repository| repository.hex());
+        let scope: &[u8] = scope.as_ref().map_or(b"", |hex| hex.as_bytes());
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.dangerous_expose());
-        let hash = hmac::sign(&key, &pae(&[kind.as_bytes(), scope.as_bytes(), value]));
+        let hash = hmac::sign(&key, &pae(&[kind.as_bytes(), scope, value]));
         BlindIndex::from_bytes(hash.as_ref().try_into().expect("SHA-256 yields 32 bytes"))
     }
 }

@@ -34,7 +34,7 @@ impl Bound<'_> {
     /// The associated data that the value is sealed with.
     pub fn aad(&self) -> Vec<u8> {
         let epoch = self.epoch.to_be_bytes();
-        let row = self.row.to_string();
+        let row = self.row.hex();
         let mut pieces: Vec<&[u8]> = vec![
             &[FORMAT_VERSION],
             self.table.as_bytes(),
@@ -51,7 +51,7 @@ impl Bound<'_> {
 
 /// The associated data that a part is sealed with.
 pub fn part_aad(size: SegmentSize, registry: RegistryId, part: PartId) -> Vec<u8> {
-    pae(&[&[FORMAT_VERSION], &[size.log2()], registry.as_bytes(), part.to_string().as_bytes()])
+    pae(&[&[FORMAT_VERSION], &[size.log2()], registry.as_bytes(), part.hex().as_bytes()])
 }
 
 #[cfg(test)]

@@ -118,6 +118,19 @@ impl Store {
         }
     }
 
+    /// How many commits this database has seen, where all of them pass through this process; `None`
+    /// where others write too (PostgreSQL).
+    ///
+    /// What was read after asking is still so as long as the number is the same: an acknowledged
+    /// write has raised it before its answer. For rows that nearly every request needs and hardly
+    /// any changes.
+    pub fn commits(&self) -> Option<u64> {
+        match &*self.inner {
+            Inner::Sqlite(sqlite) => Some(sqlite.commits()),
+            Inner::Postgres(_) => None,
+        }
+    }
+
     /// Does what [`Store::write`] does and blocks the thread; for start-up and offline commands.
     pub fn write_blocking<T, E>(
         &self,
@@ -206,6 +219,14 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let sqlite = Sqlite::open_on_vfs(path, vfs, clock)?;
         Ok(Self { inner: Arc::new(Inner::Sqlite(sqlite)) })
+    }
+
+    /// Lets a test that wrote past this store read what it wrote: nobody else ever does.
+    #[cfg(feature = "testing")]
+    pub fn notice_strange_writes(&self) {
+        if let Inner::Sqlite(sqlite) = &*self.inner {
+            sqlite.notice_strange_writes();
+        }
     }
 
     /// Sets the database's clock forward for a test; SQLite goes by the clock that the store was

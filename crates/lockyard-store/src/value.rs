@@ -8,8 +8,8 @@ use std::{error::Error, fmt::Write as _, str::FromStr};
 
 use bytes::BytesMut;
 use lockyard_base::{
-    BlindIndex, BlobId, Epoch, LinkId, ManifestId, PartId, RegistryId, RepositoryId, RowId, TagId,
-    Timestamp, UploadId, WrapId,
+    BlindIndex, BlobId, Epoch, IdHex, LinkId, ManifestId, PartId, RegistryId, RepositoryId, RowId,
+    TagId, Timestamp, UploadId, WrapId,
 };
 use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -22,45 +22,25 @@ pub(crate) enum Value<'v> {
     Null,
     Int(i64),
     Text(&'v str),
-    Id(HexId),
+    Id(IdHex),
     Blob(&'v [u8]),
     /// A list of ids; its place in the text is written by `Dialect::ids`.
-    Ids(Vec<HexId>),
+    Ids(Vec<IdHex>),
     /// A list of indexes; its place in the text is written by `Dialect::indexes`.
     Indexes(&'v [BlindIndex]),
-}
-
-/// An id as the database has it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HexId([u8; 32]);
-
-impl HexId {
-    fn new(bytes: &[u8; 16]) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; 32];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
-        }
-        Self(text)
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
-    }
 }
 
 macro_rules! ids {
     ($($id:ident)*) => {$(
         impl From<$id> for Value<'_> {
             fn from(id: $id) -> Self {
-                Self::Id(HexId::new(id.as_bytes()))
+                Self::Id(id.hex())
             }
         }
 
         impl From<&[$id]> for Value<'_> {
             fn from(ids: &[$id]) -> Self {
-                Self::Ids(ids.iter().map(|id| HexId::new(id.as_bytes())).collect())
+                Self::Ids(ids.iter().map(|id| id.hex()).collect())
             }
         }
     )*};
@@ -155,9 +135,11 @@ impl rusqlite::ToSql for Value<'_> {
             Self::Null => ToSqlOutput::Borrowed(ValueRef::Null),
             Self::Int(number) => ToSqlOutput::Borrowed(ValueRef::Integer(*number)),
             Self::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
-            Self::Id(id) => ToSqlOutput::Borrowed(ValueRef::Text(&id.0)),
+            Self::Id(id) => ToSqlOutput::Borrowed(ValueRef::Text(id.as_bytes())),
             Self::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
-            Self::Ids(ids) => ToSqlOutput::from(json_list(ids.iter().map(|id| id.0.as_slice()))),
+            Self::Ids(ids) => {
+                ToSqlOutput::from(json_list(ids.iter().map(|id| id.as_bytes().as_slice())))
+            }
             Self::Indexes(indexes) => {
                 let hex: Vec<String> = indexes.iter().map(|index| hex(index.as_bytes())).collect();
                 ToSqlOutput::from(json_list(hex.iter().map(String::as_bytes)))
@@ -198,7 +180,7 @@ impl ToSql for Value<'_> {
             Self::Id(id) => id.as_str().to_sql_checked(ty, out),
             Self::Blob(bytes) => bytes.to_sql_checked(ty, out),
             Self::Ids(ids) => {
-                let ids: Vec<&str> = ids.iter().map(HexId::as_str).collect();
+                let ids: Vec<&str> = ids.iter().map(IdHex::as_str).collect();
                 ids.to_sql_checked(ty, out)
             }
             Self::Indexes(indexes) => {
@@ -357,13 +339,6 @@ fn missing(column: usize) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_id_travels_as_the_text_that_it_displays() {
-        let id =
-            PartId::from_bytes([0x0f, 0xf0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0xab, 0xcd, 0xef, 0]);
-        assert_eq!(HexId::new(id.as_bytes()).as_str(), id.to_string());
-    }
 
     #[test]
     fn a_list_is_one_json_text() {

@@ -65,6 +65,10 @@ impl Connection {
 
     /// From now on the connection is cut when `token` fires.
     pub(crate) fn bind_revocation(&self, token: &CancellationToken) {
+        // Nearly always it is the one that is bound already, and binding wakes the connection.
+        if *self.0.revoked.borrow() == *token {
+            return;
+        }
         let before = self.0.revoked.send_replace(token.clone());
         // Requests that began before an unlock may still run beside those that began after it.
         if before.is_cancelled() {

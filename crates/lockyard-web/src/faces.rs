@@ -25,7 +25,7 @@ use crate::{
     limit::{HEADER_BYTES_MAX, URL_BYTES_MAX},
     linger::Loan,
     oci,
-    trace::Watch,
+    trace::{Correlations, Watch},
 };
 
 /// What the HTTP faces stand on.
@@ -61,7 +61,8 @@ impl Faces {
     }
 
     fn door(&self, listener: Listener) -> Router {
-        let door = Arc::new(Door { faces: self.clone(), listener });
+        let correlations = Correlations::new(Arc::clone(&self.entropy));
+        let door = Arc::new(Door { faces: self.clone(), listener, correlations });
         Router::new().fallback(enter).with_state(door)
     }
 }
@@ -77,6 +78,7 @@ enum Listener {
 pub(crate) struct Door {
     pub(crate) faces: Faces,
     listener: Listener,
+    correlations: Correlations,
 }
 
 impl fmt::Debug for Door {
@@ -102,9 +104,9 @@ pub(crate) struct Site {
 
 /// Where every request enters and every answer leaves.
 async fn enter(State(door): State<Arc<Door>>, request: Request) -> Response {
-    let Faces { clock, entropy, metrics, .. } = &door.faces;
+    let Faces { clock, metrics, .. } = &door.faces;
     let (request, loan) = Loan::of(request);
-    let watch = Watch::start(clock, &**entropy, metrics, request.method(), loan.received());
+    let watch = Watch::start(clock, &door.correlations, metrics, request.method(), loan.received());
     let (parts, body) = request.into_parts();
     let house = door.house(&parts);
     let request = Request::from_parts(parts, body);

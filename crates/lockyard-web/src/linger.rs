@@ -44,6 +44,9 @@ impl Loan {
         let asks_first = request.headers().contains_key(header::EXPECT);
         let loan =
             Self { shared: Arc::clone(&shared), received: Arc::clone(&received), asks_first };
+        if request.body().is_end_stream() {
+            return (request, loan);
+        }
         let request = request.map(|body| Body::new(Lent { body: Some(body), shared, received }));
         (request, loan)
     }

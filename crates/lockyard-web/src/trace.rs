@@ -8,7 +8,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -18,7 +18,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use http_body::{Body as _, Frame, SizeHint};
-use lockyard_base::{BootInstant, Clock, Entropy};
+use lockyard_base::{BootInstant, Clock, Entropy, IdHex, RowId};
 
 use crate::metrics::Metrics;
 
@@ -27,17 +27,39 @@ pub const CORRELATION_HEADER: HeaderName = HeaderName::from_static("x-correlatio
 
 /// The id under which a request is found in the log; random, always ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Correlation(String);
+pub(crate) struct Correlation(IdHex);
 
-impl Correlation {
-    fn draw(entropy: &dyn Entropy) -> Self {
-        Self(format!("{:032x}", u128::from_be_bytes(entropy.bytes())))
+/// Draws correlation ids, many at a time: each draw from the system is a call into it.
+#[derive(Debug)]
+pub(crate) struct Correlations {
+    entropy: Arc<dyn Entropy>,
+    ahead: Mutex<Vec<RowId>>,
+}
+
+/// How many ids are drawn at once.
+const DRAWN_AT_ONCE: usize = 256;
+
+impl Correlations {
+    pub(crate) fn new(entropy: Arc<dyn Entropy>) -> Self {
+        Self { entropy, ahead: Mutex::default() }
+    }
+
+    fn next(&self) -> Correlation {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if ahead.is_empty() {
+            let mut bytes = vec![0; DRAWN_AT_ONCE * 16];
+            self.entropy.fill(&mut bytes);
+            let (ids, _) = bytes.as_chunks::<16>();
+            ahead.extend(ids.iter().map(|id| RowId::from_bytes(*id)));
+        }
+        let id = ahead.pop().unwrap_or_else(|| RowId::random(&*self.entropy));
+        Correlation(id.hex())
     }
 }
 
 impl fmt::Display for Correlation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.0.as_str())
     }
 }
 
@@ -59,7 +81,7 @@ impl Watch {
     /// Begins to watch a request.
     pub(crate) fn start(
         clock: &Arc<dyn Clock>,
-        entropy: &dyn Entropy,
+        correlations: &Correlations,
         metrics: &Metrics,
         method: &Method,
         received: Arc<AtomicU64>,
@@ -67,7 +89,7 @@ impl Watch {
         Self {
             clock: Arc::clone(clock),
             metrics: metrics.clone(),
-            correlation: Correlation::draw(entropy),
+            correlation: correlations.next(),
             method: known(method),
             started: clock.boot(),
             received,
@@ -83,7 +105,7 @@ impl Watch {
     pub(crate) fn finish(self, mut response: Response) -> Response {
         let route = response.extensions().get::<RouteTemplate>().map_or("other", |route| route.0);
         let status = response.status().as_u16();
-        if let Ok(value) = HeaderValue::from_str(&self.correlation.0) {
+        if let Ok(value) = HeaderValue::from_bytes(self.correlation.0.as_bytes()) {
             let _none = response.headers_mut().insert(CORRELATION_HEADER, value);
         }
         response.map(|body| {

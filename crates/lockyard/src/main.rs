@@ -31,6 +31,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// Requests wander between threads, and the system's allocator has them wait for each other then.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match command::run(command::Cli::parse()) {
         Ok(code) => code,

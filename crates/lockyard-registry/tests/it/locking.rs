@@ -11,8 +11,8 @@ use lockyard_store::{StoreError, epoch};
 use crate::{
     Story, stories,
     support::{
-        Base, World, append, body, by_tag, drain, feed, noise, pull, push, push_image, put, repo,
-        sha256, until_a_part_has, until_it_waits,
+        Base, World, append, body, by_digest, by_tag, drain, feed, noise, pull, push, push_image,
+        put, repo, sha256, until_a_part_has, until_it_waits,
     },
     vault::Mood,
 };
@@ -24,6 +24,7 @@ pub(crate) const STORIES: &[Story] = stories!["locking":
     a_lock_ends_a_download_that_is_under_way,
     a_commit_that_waits_while_the_registry_locks_is_refused,
     what_was_opened_before_a_lock_stays_dead_after_the_unlock,
+    a_manifest_that_was_read_before_is_not_served_after_a_lock,
     everything_is_there_after_the_unlock,
     a_locked_registry_is_frozen,
     a_registry_stays_locked_after_a_restart_until_the_vault_grants,
@@ -45,6 +46,30 @@ async fn a_locked_registry_says_why(base: Base) {
     // People still see that it is there.
     assert_eq!(world.house.list().await.unwrap().len(), 1);
     assert!(world.house.find(&"lockyard".parse().unwrap()).await.unwrap().is_some());
+}
+
+async fn a_manifest_that_was_read_before_is_not_served_after_a_lock(base: Base) {
+    let world = World::new(&base).await;
+    let registry = world.registry();
+    let (digest, ..) = push_image(&registry, "app", "latest", 1).await;
+    let name = repo("app");
+    let references = [by_tag("latest"), by_digest(digest)];
+    for reference in &references {
+        let first = registry.get_manifest(&name, reference).await.unwrap();
+        assert_eq!(registry.get_manifest(&name, reference).await.unwrap(), first);
+        assert_eq!(registry.stat_manifest(&name, reference).await.unwrap().digest, digest);
+    }
+    world.lock().await;
+    for reference in &references {
+        let read = registry.get_manifest(&name, reference).await;
+        assert!(matches!(read, Err(RegistryError::LockedMeanwhile)), "{read:?}");
+        let stat = registry.stat_manifest(&name, reference).await;
+        assert!(matches!(stat, Err(RegistryError::LockedMeanwhile)), "{stat:?}");
+    }
+    world.unlock().await;
+    let read = registry.get_manifest(&name, &references[0]).await;
+    assert!(matches!(read, Err(RegistryError::LockedMeanwhile)), "old handles stay dead: {read:?}");
+    assert!(world.registry().get_manifest(&name, &references[0]).await.is_ok());
 }
 
 async fn a_lock_ends_an_upload_and_the_session_stands_where_it_stood(base: Base) {

@@ -136,6 +136,7 @@ impl World {
 
     /// The registry as its owner sees it.
     pub(crate) fn registry(&self) -> Registry {
+        self.store.notice_strange_writes();
         self.house.open(self.id, Caller::Owner).unwrap()
     }
 
@@ -209,6 +210,7 @@ impl World {
                 tampering.join().unwrap()
             }
         };
+        self.store.notice_strange_writes();
         assert!(changed > 0, "{sql} changed nothing");
     }
 

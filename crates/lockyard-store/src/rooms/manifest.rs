@@ -147,6 +147,11 @@ pub fn get(txn: &mut Txn<'_>, id: ManifestId) -> Result<Option<ManifestRow>, Sto
     txn.row(BY_ID, &[id.into()], read)
 }
 
+/// The sealed content of a manifest, for who has read its row in this transaction.
+pub fn content(txn: &mut Txn<'_>, id: ManifestId) -> Result<Option<Vec<u8>>, StoreError> {
+    txn.row("SELECT content FROM manifest WHERE manifest_id = $1", &[id.into()], |row| row.blob(0))
+}
+
 /// Finds a manifest, with its sealed content.
 pub fn get_with_content(
     txn: &mut Txn<'_>,

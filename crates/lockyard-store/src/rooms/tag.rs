@@ -231,45 +231,23 @@ pub fn changed_since(
     Ok(changes(answer))
 }
 
+pub(crate) const RESOLVE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", ",
+    manifest::columns!(),
+    " FROM tag t JOIN manifest m ON m.manifest_id = t.manifest_id \
+     WHERE t.repository_id = $1 AND t.name_index = $2"
+);
+
 /// Finds the manifest that a tag points at, without its content, in one statement: the way of every
-/// HEAD by tag.
+/// GET and HEAD by tag.
 pub fn resolve(
     txn: &mut Txn<'_>,
     repository: RepositoryId,
     name: &BlindIndex,
 ) -> Result<Option<(TagRow, ManifestRow)>, StoreError> {
-    txn.row(
-        concat!(
-            "SELECT ",
-            columns!(),
-            ", ",
-            manifest::columns!(),
-            " FROM tag t JOIN manifest m ON m.manifest_id = t.manifest_id \
-             WHERE t.repository_id = $1 AND t.name_index = $2"
-        ),
-        &[repository.into(), name.into()],
-        |row| Ok((read(row)?, manifest::read_at(row, COLUMNS)?)),
-    )
-}
-
-pub(crate) const RESOLVE_WITH_CONTENT: &str = concat!(
-    "SELECT ",
-    columns!(),
-    ", ",
-    manifest::columns!(),
-    ", m.content FROM tag t JOIN manifest m ON m.manifest_id = t.manifest_id \
-     WHERE t.repository_id = $1 AND t.name_index = $2"
-);
-
-/// Finds the manifest that a tag points at, with its sealed content, in one statement: the way of
-/// every GET by tag.
-pub fn resolve_with_content(
-    txn: &mut Txn<'_>,
-    repository: RepositoryId,
-    name: &BlindIndex,
-) -> Result<Option<(TagRow, ManifestRow, Vec<u8>)>, StoreError> {
-    txn.row(RESOLVE_WITH_CONTENT, &[repository.into(), name.into()], |row| {
-        let content = row.blob(COLUMNS + manifest::COLUMNS)?;
-        Ok((read(row)?, manifest::read_at(row, COLUMNS)?, content))
+    txn.row(RESOLVE, &[repository.into(), name.into()], |row| {
+        Ok((read(row)?, manifest::read_at(row, COLUMNS)?))
     })
 }

@@ -6,20 +6,18 @@
 
 mod check;
 mod connect;
+mod readers;
 mod writer;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use lockyard_base::Clock;
 use rusqlite::Connection;
 
-use self::{check::Checks, writer::Writer};
+use self::{check::Checks, readers::Readers, writer::Writer};
 use crate::{
     OpenError, Place, StoreError, Txn,
     job::{Job, settled},
@@ -30,25 +28,18 @@ use crate::{
 /// The SQLite engine.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
-    path: PathBuf,
-    /// The name of the file system that SQLite uses; `None` is the machine's.
-    vfs: Option<String>,
     clock: Arc<dyn Clock>,
-    readers: Mutex<Vec<Connection>>,
+    readers: Arc<Readers>,
     writer: Writer,
     checks: Checks,
-    closed: AtomicBool,
 }
-
-/// Idle read-only connections beyond this number are closed; each holds up to 2 MiB of pages.
-const IDLE_READERS_MAX: usize = 16;
 
 impl Sqlite {
     pub(crate) fn open(path: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         connect::own(&path)?;
-        let this = Self::bring_up(path, None, clock)?;
-        connect::own_logs(&this.path)?;
-        connect::keep_names(&this.path)?;
+        let this = Self::bring_up(path.clone(), None, clock)?;
+        connect::own_logs(&path)?;
+        connect::keep_names(&path)?;
         Ok(this)
     }
 
@@ -71,10 +62,10 @@ impl Sqlite {
         let explain = |source| explain(&path, source);
         let mut connection = connect::writing(&path, vfs.as_deref()).map_err(explain)?;
         bring_up(&mut connection, clock.as_ref(), &path)?;
-        let writer = Writer::start(connection, Arc::clone(&clock))
-            .map_err(|source| OpenError::Io { path: path.clone(), source: Arc::new(source) })?;
-        let (readers, checks) = (Mutex::default(), Checks::default());
-        Ok(Self { path, vfs, clock, readers, writer, checks, closed: AtomicBool::new(false) })
+        let readers = Arc::new(Readers::new(path.clone(), vfs));
+        let writer = Writer::start(connection, Arc::clone(&clock), Arc::clone(&readers))
+            .map_err(|source| OpenError::Io { path, source: Arc::new(source) })?;
+        Ok(Self { clock, readers, writer, checks: Checks::default() })
     }
 
     pub(crate) async fn submit(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
@@ -89,27 +80,35 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&mut Txn<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let reader = self.reader()?;
-        // One deferred transaction: every statement sees the same state of the database.
-        begin(&reader, "BEGIN DEFERRED")?;
-        let outcome = settled(&mut Txn::sqlite(&reader, self.clock.wall()), work);
-        if end(&reader, "COMMIT").is_ok() {
-            self.give_back(reader);
+        let reader = self.readers.take()?;
+        let mut txn = Txn::sqlite(&reader.connection, self.clock.wall());
+        let outcome = settled(&mut txn, work);
+        if txn.trouble().is_none() {
+            self.readers.give_back(reader);
         }
         outcome
     }
 
     pub(crate) fn check_edges(&self) -> Result<(), StoreError> {
-        let reader = self.reader()?;
-        check::edges(&reader)?;
-        self.give_back(reader);
+        let reader = self.readers.take()?;
+        check::edges(&reader.connection)?;
+        self.readers.give_back(reader);
         Ok(())
     }
 
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         // A connection of its own: an interruption must hit nobody else's statement.
-        let reader = connect::reading(&self.path, self.vfs.as_deref())?;
-        self.checks.run(&reader, || self.is_closed())
+        let reader = self.readers.connect()?;
+        self.checks.run(&reader, || self.readers.is_closed())
+    }
+
+    pub(crate) fn commits(&self) -> u64 {
+        self.readers.commits()
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn notice_strange_writes(&self) {
+        self.readers.committed();
     }
 
     pub(crate) fn truncate_log(&self) -> Result<(), StoreError> {
@@ -117,37 +116,10 @@ impl Sqlite {
     }
 
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
         self.checks.interrupt();
         // The readers go first, so that the writer's is the last connection and removes the log.
-        self.idle().clear();
+        self.readers.close();
         self.writer.close();
-    }
-
-    fn reader(&self) -> Result<Connection, StoreError> {
-        if self.is_closed() {
-            return Err(StoreError::Closed);
-        }
-        match self.idle().pop() {
-            Some(reader) => Ok(reader),
-            None => connect::reading(&self.path, self.vfs.as_deref()),
-        }
-    }
-
-    fn give_back(&self, reader: Connection) {
-        let mut idle = self.idle();
-        if idle.len() < IDLE_READERS_MAX && !self.is_closed() {
-            idle.push(reader);
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        // Nothing panics while it holds the list, and a list of connections is never half done.
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -242,16 +214,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(HandClock::default());
         let store = Sqlite::open(dir.path().join("store.db"), clock).unwrap();
-        let reader = store.reader().unwrap();
+        let reader = store.readers.connect().unwrap();
         for byte in 0..9 {
             let (repository, name) =
                 (RepositoryId::from_bytes([byte; 16]), BlindIndex::from_bytes([byte; 32]));
             let mut txn = Txn::sqlite(&reader, store.clock.wall());
-            assert!(tag::resolve_with_content(&mut txn, repository, &name).unwrap().is_none());
+            assert!(tag::resolve(&mut txn, repository, &name).unwrap().is_none());
             assert!(tag::changed_since(&mut txn, repository, 7, 5).unwrap().is_none());
         }
         let (parsed, mut counted) = (StatementStatus::RePrepare, 0);
-        for sql in [tag::RESOLVE_WITH_CONTENT, tag::CHANGED_SINCE] {
+        for sql in [tag::RESOLVE, tag::CHANGED_SINCE] {
             let statement = reader.prepare_cached(sql).unwrap();
             counted += statement.get_status(StatementStatus::Run);
             assert_eq!(statement.get_status(parsed), 0, "{sql}");

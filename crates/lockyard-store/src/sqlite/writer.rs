@@ -19,7 +19,7 @@ use lockyard_base::{BootInstant, Clock};
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{begin, connect::PATIENCE, end, execute};
+use super::{begin, connect::PATIENCE, end, execute, readers::Readers};
 use crate::{StoreError, Txn, job::Job};
 
 /// Writes that share a commit at most: enough to fill a flush, few enough to answer soon.
@@ -61,9 +61,13 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, clock: Arc<dyn Clock>) -> io::Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        clock: Arc<dyn Clock>,
+        readers: Arc<Readers>,
+    ) -> io::Result<Self> {
         let (queue, messages) = mpsc::channel();
-        let mut desk = Desk { connection, log_since: None, clock };
+        let mut desk = Desk { connection, log_since: None, clock, readers };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || desk.serve(&messages))?;
@@ -115,6 +119,7 @@ struct Desk {
     clock: Arc<dyn Clock>,
     /// When the first commit went into the log since it was last cut.
     log_since: Option<BootInstant>,
+    readers: Arc<Readers>,
 }
 
 impl Desk {
@@ -179,7 +184,7 @@ impl Desk {
         while !batch.is_empty() {
             // After trouble with the batch as a whole, each write stands for itself.
             let rest = if together { Vec::new() } else { batch.split_off(1) };
-            match attempt(&self.connection, self.clock.as_ref(), &mut batch) {
+            match attempt(&self.connection, self.clock.as_ref(), &self.readers, &mut batch) {
                 Attempt::Committed => {
                     self.log_since.get_or_insert_with(|| self.clock.boot());
                     batch.drain(..).for_each(Job::answer);
@@ -226,6 +231,7 @@ impl Desk {
     }
 
     fn cut_log(&mut self) -> Result<(), StoreError> {
+        let _pause = self.readers.pause();
         let busy: i64 =
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         if busy != 0 {
@@ -251,7 +257,12 @@ enum Attempt {
     Failed(StoreError),
 }
 
-fn attempt(connection: &Connection, clock: &dyn Clock, batch: &mut [Box<dyn Job>]) -> Attempt {
+fn attempt(
+    connection: &Connection,
+    clock: &dyn Clock,
+    readers: &Readers,
+    batch: &mut [Box<dyn Job>],
+) -> Attempt {
     if some_refused(batch) {
         return Attempt::Refused;
     }
@@ -263,8 +274,13 @@ fn attempt(connection: &Connection, clock: &dyn Clock, batch: &mut [Box<dyn Job>
     if some_refused(batch) {
         return abandon(connection, Attempt::Refused);
     }
+    // A commit folds the log when it has grown, which a state that is held would prevent.
+    let _pause = readers.pause();
     match end(connection, "COMMIT") {
-        Ok(()) => Attempt::Committed,
+        Ok(()) => {
+            readers.committed();
+            Attempt::Committed
+        }
         Err(error) => abandon(connection, Attempt::Failed(error)),
     }
 }

@@ -24,6 +24,11 @@ pub(crate) const STORIES: &[Alone] = &[
     ("sqlite::a_deleted_row_leaves_no_trace", nothing, a_deleted_row_leaves_no_trace),
     ("sqlite::a_replaced_row_leaves_no_trace", nothing, a_replaced_row_leaves_no_trace),
     ("sqlite::an_idle_log_is_cut_to_nothing", nothing, an_idle_log_is_cut_to_nothing),
+    (
+        "sqlite::reads_between_writes_do_not_keep_the_log_from_being_folded",
+        nothing,
+        reads_between_writes_do_not_keep_the_log_from_being_folded,
+    ),
     ("sqlite::an_answered_write_outlives_the_process", nothing, an_answered_write),
     ("sqlite::a_file_of_garbage_is_refused", nothing, a_file_of_garbage_is_refused),
     ("sqlite::a_missing_directory_is_told", nothing, a_missing_directory_is_told),
@@ -159,6 +164,22 @@ fn an_idle_log_is_cut_to_nothing() {
     while length() > 0 {
         store.read_blocking(|txn| instance::records(txn, "note")).unwrap();
     }
+}
+
+fn reads_between_writes_do_not_keep_the_log_from_being_folded() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("store.db")).unwrap();
+    let log = dir.path().join("store.db-wal");
+    let mut longest = 0;
+    for number in 0..1500 {
+        put(&store, number, noise(8000)).unwrap();
+        // Whoever reads leaves a reader behind that holds the newest state.
+        let noted = |txn: &mut Txn<'_>| instance::records(txn, "none");
+        store.read_blocking(noted).unwrap();
+        store.read_blocking(noted).unwrap();
+        longest = fs::metadata(&log).unwrap().len().max(longest);
+    }
+    assert!(longest < 8 << 20, "the log had {longest} bytes");
 }
 
 fn an_answered_write() {

@@ -15,6 +15,7 @@ mod tag;
 pub(crate) mod upload;
 
 use axum::{body::Body, extract::Request, response::Response};
+use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use lockyard_base::RegistryId;
@@ -179,8 +180,8 @@ impl Call {
 
     /// Whether the client has this content already (`If-None-Match`, RFC 9110, section 13.1.2).
     pub(crate) fn has(&self, digest: &Digest) -> bool {
-        let etag = etag(digest);
         self.header(header::IF_NONE_MATCH).is_some_and(|list| {
+            let etag = etag(digest);
             list.split(',')
                 .map(str::trim)
                 .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
@@ -228,12 +229,25 @@ impl Reply {
     ///
     /// Caches between us and the client must not keep it, or it would outlive its key.
     pub(crate) fn content(self, media_type: &str, length: u64, digest: &Digest) -> Self {
-        self.with(header::CONTENT_TYPE, media_type)
-            .with(header::CONTENT_LENGTH, length.to_string())
-            .with(CONTENT_DIGEST, digest.to_string())
-            .with(header::ETAG, etag(digest))
-            .with(header::CACHE_CONTROL, "private, no-cache")
-            .with(header::CONTENT_SECURITY_POLICY, "sandbox")
+        // The digest is written once; its own header is a piece of the entity tag.
+        let etag = Bytes::from(etag(digest));
+        let mut reply = self.with(header::CONTENT_TYPE, media_type);
+        let headers = reply.0.headers_mut();
+        headers.reserve(8);
+        let digest = etag.slice(1..etag.len() - 1);
+        for (name, value) in [(CONTENT_DIGEST, digest), (header::ETAG, etag)] {
+            if let Ok(value) = HeaderValue::from_maybe_shared(value) {
+                let _before = headers.insert(name, value);
+            }
+        }
+        for (name, value) in [
+            (header::CONTENT_LENGTH, HeaderValue::from(length)),
+            (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
+            (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox")),
+        ] {
+            let _before = headers.insert(name, value);
+        }
+        reply
     }
 
     /// Ends with a body.
