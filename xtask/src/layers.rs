@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::process;
 
 /// Every crate of the workspace with the crates of ours that it is built on, from the inside out.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     // ring 0: words
     ("base", &[]),
     ("oci", &[]),
@@ -27,6 +27,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("access", &["arm", "base", "egress", "seal", "keyring", "store"]),
     ("vault", &["base", "seal", "keyring"]),
     ("registry", &["access", "base", "oci", "seal", "keyring", "store", "blobs"]),
+    ("control", &["access", "arm", "base"]),
     // ring 4: the faces
     ("web", &["access", "base", "oci", "keyring", "registry"]),
     // ring 5: composition and chores

@@ -5,12 +5,15 @@
 
 mod api_version;
 mod error;
+mod filter;
+pub mod moment;
 mod resource;
 mod scope;
 mod spelling;
 
 pub use api_version::{ApiVersion, ApiVersionError};
 pub use error::{ArmError, GraphError};
+pub use filter::{Condition, FILTER_BYTES_MAX, FILTER_TERMS_MAX, FilterError, parse_filter};
 pub use resource::{ResourceId, ResourceType, ResourceTypeError};
 pub use scope::{
     NAME_BYTES_MAX, RESOURCE_GROUP_BYTES_MAX, ResourceGroupName, SCOPE_BYTES_MAX, STEPS_MAX, Scope,

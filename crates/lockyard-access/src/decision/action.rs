@@ -154,6 +154,12 @@ pub mod known {
         Control ROLE_ASSIGNMENT_WRITE = "Microsoft.Authorization/roleAssignments/write";
         /// Take a role away from somebody.
         Control ROLE_ASSIGNMENT_DELETE = "Microsoft.Authorization/roleAssignments/delete";
+        /// See users, groups, service principals and applications.
+        Control DIRECTORY_READ = "Microsoft.Authorization/directory/read";
+        /// Make and change them, and give them credentials: whoever may do this can become anybody.
+        Control DIRECTORY_WRITE = "Microsoft.Authorization/directory/write";
+        /// Delete them.
+        Control DIRECTORY_DELETE = "Microsoft.Authorization/directory/delete";
 
         // managed identities
         /// See a managed identity.

@@ -71,7 +71,12 @@ struct Text {
 pub fn built_in() -> &'static [RoleDefinition] {
     static ROLES: OnceLock<Vec<RoleDefinition>> = OnceLock::new();
     ROLES.get_or_init(|| {
-        let all = general().into_iter().chain(registry()).chain(vault()).chain(vault_managers());
+        let all = general()
+            .into_iter()
+            .chain(registry())
+            .chain(vault())
+            .chain(vault_keys())
+            .chain(vault_managers());
         all.map(|(id, text)| text.build(id)).collect()
     })
 }
@@ -181,6 +186,9 @@ fn registry() -> Roles<3> {
 }
 
 /// What the roles of a vault's data see of its management.
+///
+/// Azure means the vault itself by `vaults/*/read` too, as these roles' descriptions say; our
+/// patterns are plain text, so it is named.
 const SEES_VAULTS: &[&str] = &[
     "Microsoft.Authorization/*/read",
     "Microsoft.Insights/alertRules/*",
@@ -190,11 +198,12 @@ const SEES_VAULTS: &[&str] = &[
     "Microsoft.KeyVault/checkNameAvailability/read",
     "Microsoft.KeyVault/deletedVaults/read",
     "Microsoft.KeyVault/locations/*/read",
+    "Microsoft.KeyVault/vaults/read",
     "Microsoft.KeyVault/vaults/*/read",
     "Microsoft.KeyVault/operations/read",
 ];
 
-fn vault() -> Roles<5> {
+fn vault() -> Roles<2> {
     [
         (
             role_id::KEY_VAULT_ADMINISTRATOR,
@@ -219,6 +228,11 @@ fn vault() -> Roles<5> {
                 ..Text::default()
             },
         ),
+    ]
+}
+
+fn vault_keys() -> Roles<3> {
+    [
         (
             role_id::KEY_VAULT_CRYPTO_OFFICER,
             Text {
@@ -323,6 +337,7 @@ fn vault_managers() -> Roles<3> {
                     "Microsoft.Resources/subscriptions/resourceGroups/read",
                     "Microsoft.Resources/subscriptions/read",
                     "Microsoft.Management/managementGroups/read",
+                    "Microsoft.KeyVault/vaults/read",
                     "Microsoft.KeyVault/vaults/*/read",
                     "Microsoft.Support/*",
                 ],

@@ -1,0 +1,94 @@
+//! Why the control plane refuses. What callers are told is said here; faces add only the status.
+
+use lockyard_access::{PrincipalId, RecordError, decision::Action, directory::ChangeError};
+use lockyard_arm::{ArmError, FilterError, Scope};
+use thiserror::Error;
+
+/// A verb of the control plane did not happen.
+#[derive(Debug, Error)]
+pub enum ControlError {
+    /// What was asked makes no sense.
+    #[error("{}", .0.message())]
+    Invalid(ArmError),
+    /// The caller may not.
+    #[error(
+        "the client with object id '{caller}' may not do '{action}' at scope '{scope}'; somebody \
+         who gives roles there can change that, and a new role counts at once"
+    )]
+    Denied {
+        /// Who asked.
+        caller: PrincipalId,
+        /// For what.
+        action: Action,
+        /// Where.
+        scope: Box<Scope>,
+    },
+    /// It is not there.
+    #[error("{}", .0.message())]
+    Missing(ArmError),
+    /// It cannot be done as things are.
+    #[error("{}", .0.message())]
+    Conflict(ArmError),
+    /// This cannot be done with things of this kind.
+    #[error("{}", .0.message())]
+    Unsupported(ArmError),
+    /// Somebody else changed the same thing at the same time.
+    #[error("somebody else changed this at the same time, ask again")]
+    Overtaken,
+    /// A fault of ours; the cause goes to the log.
+    #[error("the control plane's records failed")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl ControlError {
+    pub(crate) fn invalid(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Invalid(ArmError::new(code, message))
+    }
+
+    pub(crate) fn missing(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Missing(ArmError::new(code, message))
+    }
+
+    pub(crate) fn conflict(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Conflict(ArmError::new(code, message))
+    }
+}
+
+impl From<RecordError> for ControlError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Overtaken => Self::Overtaken,
+            RecordError::Damaged | RecordError::Store(_) => Self::Failed(Box::new(error)),
+        }
+    }
+}
+
+impl From<FilterError> for ControlError {
+    fn from(error: FilterError) -> Self {
+        Self::invalid("InvalidFilter", error.to_string())
+    }
+}
+
+/// Tells a refusal of the directory; what a caller could have known better is theirs to hear.
+pub(crate) fn of_change(code: &'static str, error: ChangeError) -> ControlError {
+    let text = error.to_string();
+    match error {
+        ChangeError::Missing(_) => ControlError::missing(code, text),
+        ChangeError::Exists(_) | ChangeError::InUse(_) | ChangeError::TooMany { .. } => {
+            ControlError::conflict(code, text)
+        }
+        ChangeError::Name
+        | ChangeError::Upn
+        | ChangeError::Password
+        | ChangeError::Uri
+        | ChangeError::Expiry
+        | ChangeError::Certificate(_)
+        | ChangeError::Federated
+        | ChangeError::Cycle
+        | ChangeError::TooDeep
+        | ChangeError::Role(_)
+        | ChangeError::NotAssignable => ControlError::invalid(code, text),
+        ChangeError::Record(error) => error.into(),
+        ChangeError::Reload(_) => ControlError::Failed(Box::new(error)),
+    }
+}

@@ -1,0 +1,26 @@
+//! The control plane: subscriptions, resource groups, roles and who has them, the directory's
+//! objects.
+//!
+//! No HTTP and no SQL. Bodies of resources are JSON here, because two faces bring them: Resource
+//! Manager's, and templates. Every verb asks the decision itself, beside its effect, and before it
+//! says whether something is there.
+
+mod authorization;
+mod body;
+mod call;
+mod control;
+mod directory;
+mod error;
+mod group;
+mod provider;
+mod subscription;
+
+pub use authorization::ROLE_ASSIGNMENTS_AT_SCOPE_MAX;
+pub use call::Call;
+pub use control::Control;
+pub use directory::{Membership, Objects, ObjectsError, Told};
+pub use error::ControlError;
+pub use group::{
+    GROUPS_MAX, LOCATION_BYTES_MAX, TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX,
+};
+pub use provider::Put;
