@@ -39,3 +39,8 @@ pub enum CryptoError {
     #[error("the operation failed")]
     Failed,
 }
+
+#[cfg(test)]
+mod cross_tests;
+#[cfg(test)]
+mod wycheproof_tests;
