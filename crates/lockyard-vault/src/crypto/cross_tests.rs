@@ -192,6 +192,9 @@ curve_agrees!(es384_agrees_with_another_implementation_both_ways, p384, Curve::P
 curve_agrees!(es512_agrees_with_another_implementation_both_ways, p521, Curve::P521);
 curve_agrees!(es256k_agrees_with_another_implementation_both_ways, k256, Curve::P256K);
 
+/// A change of components and what it is called.
+type Edit<'e> = (&'static str, &'e dyn Fn(&mut RsaPrivateJwk));
+
 fn rsa_jwk(key: &rsa::PrivateKey) -> RsaPrivateJwk {
     let bytes = |number: &BoxedUint| Zeroizing::new(number.to_be_bytes_trimmed_vartime().to_vec());
     let (p, q) = (&key.primes()[0], &key.primes()[1]);
@@ -217,7 +220,7 @@ fn imported_rsa_components_become_the_same_key_and_inconsistent_ones_do_not() {
     assert_eq!(taken.pkcs8, ours.pkcs8);
     let other = NewPrivate::generate(KeyShape::Rsa(RsaSize::R2048)).unwrap();
     let other = rsa_jwk(&self::theirs(&other));
-    let edits: [(&str, &dyn Fn(&mut RsaPrivateJwk)); 12] = [
+    let edits: [Edit<'_>; 12] = [
         ("another n", &|key| key.n.clone_from(&other.n)),
         ("another e", &|key| key.e = vec![3]),
         ("an even e", &|key| key.e = vec![2]),

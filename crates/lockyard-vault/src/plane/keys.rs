@@ -23,8 +23,8 @@ impl DataPlane<'_> {
     ) -> Result<KeyBundle, VaultError> {
         // Making a key costs far more than asking: whoever may not, or cannot, is told first.
         self.reading(Operation::Create, Some(name), |transaction, vault| {
-            checked_new_key(shape, settings)?;
-            self.vault.check_name_free(transaction, vault, name).map(drop)
+            self.vault.check_name_free(transaction, vault, name)?;
+            checked_new_key(shape, settings).map(drop)
         })?;
         let private = NewPrivate::generate(shape)?;
         self.changing(Operation::Create, Some(name), |transaction, vault| {

@@ -2,8 +2,14 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "what tests call may fail as tests do")]
 
+mod access;
+mod keys;
 mod life;
+mod lifecycle;
 mod migration;
+mod permissions;
+mod rotation;
 mod support;
 mod tampering;
 mod uses;
+mod vaults;

@@ -6,9 +6,13 @@ use std::{
     sync::Arc,
 };
 
-use lockyard_base::{Clock, Entropy, HandClock, SeededEntropy};
-use lockyard_keyring::{CustomerShare, Identity, KeyId, ProviderError};
-use lockyard_vault::{EmbeddedProvider, OpenVaultError, Vault, VaultRootKey};
+use lockyard_base::{Clock, Entropy, Guid, HandClock, SeededEntropy};
+use lockyard_keyring::{CustomerShare, Identity, KeyId, ProviderError, VaultAddress};
+use lockyard_vault::{
+    AccessPolicy, Caller, CreateMode, Curve, DataPlane, EmbeddedProvider, KeyShape, NoRoles,
+    OpenVaultError, Permissions, Placement, PutVault, RsaSize, Source, Vault, VaultChange,
+    VaultError, VaultRequest, VaultRootKey,
+};
 use tempfile::TempDir;
 
 pub(crate) const REGISTRY: Identity = Identity::from_bytes([0x11; 16]);
@@ -106,5 +110,71 @@ pub(crate) fn refused<T>(result: Result<T, ProviderError>) -> ProviderError {
     match result {
         Ok(_) => panic!("the use was not refused"),
         Err(error) => error,
+    }
+}
+
+pub(crate) fn guid(byte: u8) -> Guid {
+    Guid::from_bytes([byte; 16])
+}
+
+/// The tenant of every vault that [`make`] makes.
+pub(crate) const TENANT: Guid = Guid::from_bytes([0x77; 16]);
+/// Holds every permission in every vault that [`make`] makes.
+pub(crate) const ADMIN: Guid = Guid::from_bytes([0xad; 16]);
+
+pub(crate) fn place() -> Placement {
+    Placement::new(TENANT, guid(0x55), "rg1", "eastus").expect("a place")
+}
+
+pub(crate) fn policy(object: Guid, keys: &[&str]) -> AccessPolicy {
+    let keys = keys.iter().map(|word| (*word).to_owned()).collect();
+    let permissions = Permissions { keys, ..Permissions::default() };
+    AccessPolicy { tenant: TENANT, object, application: None, permissions }
+}
+
+pub(crate) fn caller(object: Guid) -> Caller {
+    Caller {
+        tenant: TENANT,
+        object,
+        application: Some(guid(0xaa)),
+        groups: Vec::new(),
+        resource: None,
+        source: Source::Address("203.0.113.7".parse().expect("an address")),
+    }
+}
+
+pub(crate) fn put(change: VaultChange) -> VaultRequest {
+    VaultRequest { place: place(), mode: CreateMode::Default, change }
+}
+
+/// Makes a vault in which the administrator may do everything.
+pub(crate) fn make(vault: &Vault, name: &str, change: VaultChange) -> VaultAddress {
+    let policies = Some(vec![policy(ADMIN, &["all"])]);
+    let name: VaultAddress = name.parse().expect("a name");
+    let made = vault.put_vault(&name, put(VaultChange { policies, ..change })).expect("made");
+    assert!(matches!(made, PutVault::Created(_)), "{made:?}");
+    name
+}
+
+/// The data plane as the administrator.
+pub(crate) fn admin<'v>(vault: &'v Vault, name: &VaultAddress) -> DataPlane<'v> {
+    vault.data_plane(name, caller(ADMIN), &NoRoles)
+}
+
+/// An elliptic curve key: made at once, where a test needs no encryption.
+pub(crate) const QUICK: KeyShape = KeyShape::Ec(Curve::P256);
+pub(crate) const RSA: KeyShape = KeyShape::Rsa(RsaSize::R2048);
+
+/// Status and codes of a refusal, as one line.
+pub(crate) fn told<T>(result: Result<T, VaultError>) -> String {
+    match result {
+        Ok(_) => "ok".to_owned(),
+        Err(error) => {
+            let code = error.code();
+            match code.inner {
+                Some(inner) => format!("{} {}/{inner}", code.status, code.code),
+                None => format!("{} {}", code.status, code.code),
+            }
+        }
     }
 }
