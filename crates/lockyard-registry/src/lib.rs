@@ -6,6 +6,7 @@
 //! and the keyring's cell. One file per verb or small family of verbs.
 
 mod access;
+mod ahead;
 mod blob;
 mod catalog;
 mod collect;

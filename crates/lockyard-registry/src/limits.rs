@@ -17,6 +17,8 @@ pub struct Limits {
     pub upload_idle_max: Duration,
     /// A part that is being written must be renewed within this time.
     pub writing_lease: Duration,
+    /// Parts that are announced ahead of need at once, at most.
+    pub parts_ahead_max: usize,
     /// What a client was told is there stays for this long, whatever a collection thinks of it.
     pub grace: Duration,
     /// Bytes of a dead part stay for readers that opened it before.
@@ -44,6 +46,7 @@ impl Default for Limits {
             tags_per_put_max: 10,
             upload_idle_max: Duration::from_secs(24 * 60 * 60),
             writing_lease: Duration::from_secs(60 * 60),
+            parts_ahead_max: 64,
             grace: Duration::from_secs(60 * 60),
             read_grace: Duration::from_secs(10 * 60),
             compact_parts_min: 16,

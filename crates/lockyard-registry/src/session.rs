@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use lockyard_base::Epoch;
 use lockyard_keyring::UnlockedRegistry;
 use lockyard_oci::RepositoryName;
-use lockyard_store::{CommitGuard, StoreError, Txn, epoch, repository};
+use lockyard_store::{CommitGuard, Durability, StoreError, Txn, epoch, repository};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -72,11 +72,29 @@ impl Registry {
         &self,
         work: impl Fn(&mut Txn<'_>, &Rows, Epoch) -> Result<T, RegistryError> + Send + Sync + 'static,
     ) -> Result<T, RegistryError> {
+        self.write_with(Durability::Now, work).await
+    }
+
+    /// The same for what a power cut may take back: it outlives the process, and is on the disk with
+    /// the next write that has to be.
+    pub(crate) async fn write_soon<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut Txn<'_>, &Rows, Epoch) -> Result<T, RegistryError> + Send + Sync + 'static,
+    ) -> Result<T, RegistryError> {
+        self.write_with(Durability::Soon, work).await
+    }
+
+    async fn write_with<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        work: impl Fn(&mut Txn<'_>, &Rows, Epoch) -> Result<T, RegistryError> + Send + Sync + 'static,
+    ) -> Result<T, RegistryError> {
         let work = Arc::new(work);
         for _ in 0..ATTEMPTS_MAX {
             let (rows, work) = (Arc::clone(&self.rows), Arc::clone(&work));
             let guard = Arc::new(StillUnlocked(self.rows.unlocked().share()));
-            let attempt = self.house.ground().store.write(Some(guard), move |txn| {
+            let store = &self.house.ground().store;
+            let attempt = store.write_with(durability, Some(guard), move |txn| {
                 let active = rows.unlocked().epoch()?;
                 epoch::hold_active(txn, rows.registry(), active)?;
                 work(txn, &rows, active)

@@ -74,6 +74,10 @@ impl Session {
 
 impl Registry {
     /// Begins a session; its hash is SHA-256 unless the client says otherwise.
+    ///
+    /// A session without a byte may be lost by a power cut (not by the end of the process): nothing
+    /// was promised but a place to send to, and a client that is told that it is gone begins again.
+    /// From its first byte on it is as durable as everything.
     pub async fn start_upload(
         &self,
         name: &RepositoryName,
@@ -84,7 +88,7 @@ impl Registry {
         let algorithm = algorithm.unwrap_or(Algorithm::Sha256);
         let limits = self.house.ground().limits;
         let id = UploadId::random(self.rows.entropy());
-        self.write(move |txn, rows, _| {
+        self.write_soon(move |txn, rows, _| {
             if upload::count(txn, rows.registry())? >= limits.uploads_max {
                 return Err(RegistryError::TooManyUploads { limit: limits.uploads_max });
             }
@@ -364,18 +368,6 @@ impl Registry {
             None => self.discard(Some(id)).await,
         }
         Ok((UploadRecord { hasher, parts }, written, end == BodyEnd::Cut))
-    }
-
-    /// Commits a new part's row before its first byte.
-    pub(crate) async fn announce(&self) -> Result<PartId, RegistryError> {
-        let id = PartId::random(self.rows.entropy());
-        let lease = self.house.ground().limits.writing_lease;
-        self.write(move |txn, rows, _| {
-            let until = txn.now() + lease;
-            Ok(part::insert_writing(txn, rows.registry(), &[id], until)?)
-        })
-        .await?;
-        Ok(id)
     }
 
     /// Seals a body while keeping its part's lease.

@@ -6,12 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use crate::{CommitGuard, StoreError, Txn};
+use crate::{CommitGuard, Durability, StoreError, Txn};
 
 /// A write whose types are erased, so that one batch can hold many kinds.
 pub(crate) trait Job: Send + fmt::Debug {
     /// Whether the guard still permits this write; once refused is refused for good.
     fn permitted(&mut self) -> bool;
+    /// What its answer promises.
+    fn durability(&self) -> Durability;
     /// Runs the work and returns whether its writes are to be kept.
     fn run(&mut self, txn: &mut Txn<'_>) -> bool;
     /// Puts `error` in the place of whatever the work answered.
@@ -21,6 +23,7 @@ pub(crate) trait Job: Send + fmt::Debug {
 }
 
 struct Write<T, E, W> {
+    durability: Durability,
     guard: Option<Arc<dyn CommitGuard>>,
     refused: bool,
     work: W,
@@ -30,6 +33,7 @@ struct Write<T, E, W> {
 
 /// Makes a job of a closure and of what takes its answer.
 pub(crate) fn write<T, E>(
+    durability: Durability,
     guard: Option<Arc<dyn CommitGuard>>,
     work: impl FnMut(&mut Txn<'_>) -> Result<T, E> + Send + 'static,
     reply: impl FnOnce(Result<T, E>) + Send + 'static,
@@ -39,7 +43,7 @@ where
     E: From<StoreError> + Send + 'static,
 {
     let outcome = Err(StoreError::Closed.into());
-    Box::new(Write { guard, refused: false, work, outcome, reply: Box::new(reply) })
+    Box::new(Write { durability, guard, refused: false, work, outcome, reply: Box::new(reply) })
 }
 
 impl<T, E, W> fmt::Debug for Write<T, E, W> {
@@ -61,6 +65,10 @@ where
         };
         self.refused = self.refused || !self.guard.as_ref().is_none_or(permits);
         !self.refused
+    }
+
+    fn durability(&self) -> Durability {
+        self.durability
     }
 
     fn run(&mut self, txn: &mut Txn<'_>) -> bool {

@@ -28,5 +28,5 @@ pub use rooms::{
     repository, tag, upload, walk, wrap,
 };
 pub use schema::VERSION as SCHEMA_VERSION;
-pub use store::{CommitGuard, Engine, Store};
+pub use store::{CommitGuard, Durability, Engine, Store};
 pub use txn::Txn;

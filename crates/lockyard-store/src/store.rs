@@ -48,6 +48,17 @@ pub trait CommitGuard: Send + Sync {
     fn permits(&self) -> bool;
 }
 
+/// What the answer to a write promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It is on the disk: a power cut does not take it.
+    Now,
+    /// It is committed: the end of this process does not take it, a power cut may. Everything that
+    /// was committed before a write that is [`Durability::Now`] is on the disk with it. On
+    /// PostgreSQL the same as `Now`.
+    Soon,
+}
+
 /// The rows of an instance; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -75,7 +86,8 @@ impl Store {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Runs `work` in one transaction and returns its answer after the commit.
+    /// Runs `work` in one transaction and returns its answer after the commit, which is then on the
+    /// disk.
     ///
     /// An `Err` rolls back what this closure wrote and nothing else. `work` may run several times:
     /// on SQLite many writes share one commit, and when one of them is refused at the last moment
@@ -90,9 +102,23 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        self.write_with(Durability::Now, guard, work).await
+    }
+
+    /// Does what [`Store::write`] does; says itself what the answer promises.
+    pub async fn write_with<T, E>(
+        &self,
+        durability: Durability,
+        guard: Option<Arc<dyn CommitGuard>>,
+        work: impl FnMut(&mut Txn<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         // Nobody may be waiting any more; the write counts all the same.
-        let job = job::write(guard, work, move |outcome| drop(reply.send(outcome)));
+        let job = job::write(durability, guard, work, move |outcome| drop(reply.send(outcome)));
         match &*self.inner {
             Inner::Sqlite(sqlite) => sqlite.submit(job).await?,
             Inner::Postgres(postgres) => postgres.submit(job).await?,
@@ -142,7 +168,8 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let (reply, answer) = std::sync::mpsc::sync_channel(1);
-        let job = job::write(guard, work, move |outcome| drop(reply.send(outcome)));
+        let job =
+            job::write(Durability::Now, guard, work, move |outcome| drop(reply.send(outcome)));
         match &*self.inner {
             Inner::Sqlite(sqlite) => sqlite.submit_blocking(job)?,
             Inner::Postgres(postgres) => postgres.run_blocking(job),

@@ -214,7 +214,9 @@ impl Books {
         let collected = matches!(key, Key::Blob(..))
             && *found == Fact::Absent
             && self.settled.get(key).is_some_and(|settled| settled.since != Some(self.collections));
-        *found == self.fact(key) || collected
+        // A session is promised from its first byte on.
+        let unbegun = *found == Fact::Absent && self.fact(key) == Fact::Offset(0);
+        *found == self.fact(key) || collected || unbegun
     }
 }
 

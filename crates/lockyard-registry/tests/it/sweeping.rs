@@ -18,6 +18,8 @@ pub(crate) const STORIES: &[Story] = stories!["sweeping":
     a_part_whose_writer_went_away_dies,
     the_bytes_of_a_dead_part_stay_for_its_readers,
     more_uploads_than_one_batch_expire_at_once,
+    parts_that_were_announced_ahead_and_not_used_are_swept,
+    no_more_parts_are_announced_at_once_than_may_be,
     two_sweeps_at_once_do_what_one_does,
     a_dead_part_without_a_file_is_swept_all_the_same,
 ];
@@ -42,8 +44,8 @@ async fn there_is_nothing_to_sweep_where_nothing_died(base: Base) {
 }
 
 async fn an_upload_that_nobody_touches_expires_and_its_parts_die(base: Base) {
-    let mut world = World::new(&base).await;
-    let limits = Limits::default();
+    let limits = Limits { parts_ahead_max: 1, ..Limits::default() };
+    let mut world = World::limited(&base, limits).await;
     let registry = world.registry();
     let name = repo("app");
     let empty = registry.start_upload(&name, None).await.unwrap();
@@ -142,8 +144,40 @@ async fn more_uploads_than_one_batch_expire_at_once(base: Base) {
     assert_eq!(world.house.sweep().await.unwrap().uploads_expired, 600);
 }
 
-async fn two_sweeps_at_once_do_what_one_does(base: Base) {
+async fn parts_that_were_announced_ahead_and_not_used_are_swept(base: Base) {
     let mut world = World::new(&base).await;
+    let registry = world.registry();
+    // Announced one, two and four at a time.
+    let mut pushed = Vec::new();
+    for seed in 0..4 {
+        pushed.push(push(&registry, "app", &noise(seed, 10)).await);
+    }
+    world.wait(Limits::default().writing_lease + SECOND).await;
+    assert_eq!(world.house.sweep().await.unwrap().parts_abandoned, 3);
+    // Those that are left are not used any more.
+    pushed.push(push(&registry, "app", &noise(4, 10)).await);
+    world.wait(Limits::default().read_grace + SECOND).await;
+    assert_eq!(world.house.sweep().await.unwrap().parts_deleted, 3);
+    for digest in pushed {
+        assert!(pull(&registry, "app", &digest).await.is_ok());
+    }
+}
+
+async fn no_more_parts_are_announced_at_once_than_may_be(base: Base) {
+    let limits = Limits { parts_ahead_max: 3, ..Limits::default() };
+    let mut world = World::limited(&base, limits).await;
+    let registry = world.registry();
+    // One, two, three and three: the last of the ninth is left.
+    for seed in 0..8 {
+        push(&registry, "app", &noise(seed, 10)).await;
+    }
+    world.wait(limits.writing_lease + SECOND).await;
+    assert_eq!(world.house.sweep().await.unwrap().parts_abandoned, 1);
+}
+
+async fn two_sweeps_at_once_do_what_one_does(base: Base) {
+    let limits = Limits { parts_ahead_max: 1, ..Limits::default() };
+    let mut world = World::limited(&base, limits).await;
     let registry = world.registry();
     for seed in 0..20 {
         let at = registry.start_upload(&repo("app"), None).await.unwrap();

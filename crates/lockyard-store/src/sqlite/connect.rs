@@ -102,6 +102,16 @@ pub(super) fn writing(path: &Path, vfs: Option<&str>) -> Result<Connection, Stor
     Ok(connection)
 }
 
+/// Says whether a commit waits until the log is on the disk; outside of transactions only.
+///
+/// One that does not wait is written to the log all the same, and whatever makes the log durable
+/// later makes it durable too: the next commit that waits, and every folding of the log.
+pub(super) fn sync_commits(connection: &Connection, wait: bool) -> Result<(), StoreError> {
+    // Parsed anew each time: it takes effect when it is parsed.
+    connection.pragma_update(None, "synchronous", if wait { "FULL" } else { "NORMAL" })?;
+    Ok(())
+}
+
 /// Opens a connection that only reads.
 pub(super) fn reading(path: &Path, vfs: Option<&str>) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -160,6 +170,11 @@ mod tests {
             ("wal_autocheckpoint", LOG_PAGES),
         ] {
             assert_eq!(number(&connection, setting), value, "{setting}");
+        }
+        // Back and forth: a setting that is parsed once would stick.
+        for (wait, value) in [(false, 1), (true, full), (false, 1), (true, full)] {
+            sync_commits(&connection, wait).unwrap();
+            assert_eq!(number(&connection, "synchronous"), value);
         }
         let mode: String =
             connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();

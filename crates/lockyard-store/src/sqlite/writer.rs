@@ -19,8 +19,13 @@ use lockyard_base::{BootInstant, Clock};
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{begin, connect::PATIENCE, end, execute, readers::Readers};
-use crate::{StoreError, Txn, job::Job};
+use super::{
+    begin,
+    connect::{self, PATIENCE},
+    end, execute,
+    readers::Readers,
+};
+use crate::{Durability, StoreError, Txn, job::Job};
 
 /// Writes that share a commit at most: enough to fill a flush, few enough to answer soon.
 const BATCH_MAX: usize = 256;
@@ -67,7 +72,7 @@ impl Writer {
         readers: Arc<Readers>,
     ) -> io::Result<Self> {
         let (queue, messages) = mpsc::channel();
-        let mut desk = Desk { connection, log_since: None, clock, readers };
+        let mut desk = Desk { connection, log_since: None, waits: true, clock, readers };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || desk.serve(&messages))?;
@@ -119,6 +124,8 @@ struct Desk {
     clock: Arc<dyn Clock>,
     /// When the first commit went into the log since it was last cut.
     log_since: Option<BootInstant>,
+    /// Whether a commit waits for the disk now.
+    waits: bool,
     readers: Arc<Readers>,
 }
 
@@ -184,6 +191,14 @@ impl Desk {
         while !batch.is_empty() {
             // After trouble with the batch as a whole, each write stands for itself.
             let rest = if together { Vec::new() } else { batch.split_off(1) };
+            if let Err(error) = self.promise(&batch) {
+                for mut job in batch.drain(..) {
+                    job.fail(error.clone());
+                    job.answer();
+                }
+                batch.extend(rest);
+                continue;
+            }
             match attempt(&self.connection, self.clock.as_ref(), &self.readers, &mut batch) {
                 Attempt::Committed => {
                     self.log_since.get_or_insert_with(|| self.clock.boot());
@@ -209,6 +224,16 @@ impl Desk {
         if self.log_since.is_some_and(old) {
             self.cut_log_unasked();
         }
+    }
+
+    /// Has the next commit wait for the disk if one of these writes has to.
+    fn promise(&mut self, batch: &[Box<dyn Job>]) -> Result<(), StoreError> {
+        let wait = batch.iter().any(|job| job.durability() == Durability::Now);
+        if wait != self.waits {
+            connect::sync_commits(&self.connection, wait)?;
+            self.waits = wait;
+        }
+        Ok(())
     }
 
     fn cut_log_unasked(&mut self) {

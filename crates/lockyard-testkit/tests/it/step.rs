@@ -63,6 +63,8 @@ pub(crate) enum Step {
 pub(crate) struct Notes {
     pub(crate) universe: Universe,
     session: Option<UploadId>,
+    /// Whether a byte of it was acknowledged.
+    appended: bool,
 }
 
 impl Made {
@@ -192,7 +194,16 @@ impl Step {
         let id = notes.session.unwrap();
         match self {
             Self::Patch(name, blob, to) => {
-                let status = registry.upload_status(&repository(name), id).await?;
+                let status = match registry.upload_status(&repository(name), id).await {
+                    // A session without a byte may be lost in a power cut: clients begin again.
+                    Err(RegistryError::UploadUnknown) if again && !notes.appended => {
+                        let status = registry.start_upload(&repository(name), None).await?;
+                        notes.session = Some(status.ticket.id);
+                        notes.universe.uploads.push((name.to_owned(), status.ticket.id));
+                        status
+                    }
+                    status => status?,
+                };
                 let from = usize::try_from(status.offset).unwrap();
                 if from >= to {
                     assert!(again, "nobody else appends");
@@ -200,6 +211,7 @@ impl Step {
                 }
                 let piece = body(&bytes(blob)[from..to]);
                 registry.append_upload(&repository(name), status.ticket, None, piece).await?;
+                notes.appended = true;
                 Ok(())
             }
             Self::Finish(name, blob) => {
