@@ -313,3 +313,46 @@ fn times(deleted: DeletedAt) -> (i64, i64) {
 fn deleted_at((deleted, purge): (i64, i64)) -> DeletedAt {
     DeletedAt { deleted: Timestamp::from_micros(deleted), purge: Timestamp::from_micros(purge) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Records as `docs/spec/vault.md` describes them: what an older version wrote reads for ever.
+    const VAULT: &str = r#"{"format":1,"tenant":"11111111-1111-1111-1111-111111111111","subscription":"22222222-2222-2222-2222-222222222222","group":"rg1","location":"eastus","sku":"premium","tags":{"a":"b"},"policies":[{"tenant":"11111111-1111-1111-1111-111111111111","object":"33333333-3333-3333-3333-333333333333","application":"44444444-4444-4444-4444-444444444444","keys":["Get"],"secrets":[],"certificates":["all"],"storage":[]}],"model":"undecided","decided_by":"nobody","decided_at":1,"founder":"33333333-3333-3333-3333-333333333333","bypass":true,"allow":false,"ranges":["10.0.0.0/8","2001:db8::1"],"public_access":"Disabled","enablements":[true,false,true],"retention_days":7,"purge_protection":true,"created":2,"updated":3,"deleted":[4,5]}"#;
+    const KEY: &str = r#"{"format":1,"created":1,"deleted":[2,3],"policy":{"actions":[{"kind":"Rotate","after_create":true,"period":"P90D"},{"kind":"Notify","after_create":false,"period":"P30D"}],"expiry":"P2Y","created":4,"updated":5}}"#;
+    const RSA: &str = r#"{"format":1,"public":{"rsa":{"n":"c0ffee","e":"010001"}},"operations":["encrypt","decrypt","sign","verify","wrapKey","unwrapKey"],"tags":{},"hsm":true,"created":1,"updated":2}"#;
+    const EC: &str = r#"{"format":1,"public":{"ec":{"curve":"P-256K","x":"01","y":"02"}},"operations":["sign"],"tags":{"x":"y"},"hsm":false,"created":1,"updated":2}"#;
+
+    #[test]
+    fn records_are_written_as_the_specification_says() {
+        let vault = read_vault("kvone".parse().unwrap(), VAULT.as_bytes()).expect("reads");
+        assert_eq!(String::from_utf8(write_vault(&vault)).unwrap(), VAULT);
+        let key = read_key(KEY.as_bytes()).expect("reads");
+        assert_eq!(String::from_utf8(write_key(&key)).unwrap(), KEY);
+        for text in [RSA, EC] {
+            let version = read_version(text.as_bytes()).expect("reads");
+            assert_eq!(String::from_utf8(write_version(&version)).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_this_version_would_not_have_written_is_not_read() {
+        let name = || "kvone".parse().unwrap();
+        for (from, to) in [
+            (r#""format":1"#, r#""format":2"#),
+            (r#""format":1"#, r#""format":1,"later":0"#),
+            (r#""model":"undecided""#, r#""model":"open""#),
+            ("10.0.0.0/8", "10.0.0.0/99"),
+            ("33333333-", "333333333"),
+        ] {
+            assert!(read_vault(name(), VAULT.replace(from, to).as_bytes()).is_none(), "{to}");
+        }
+        for (from, to) in [("format\":1", "format\":0"), ("P90D", "P0D"), ("Rotate", "Purge")] {
+            assert!(read_key(KEY.replace(from, to).as_bytes()).is_none(), "{to}");
+        }
+        for (from, to) in [("rsa", "oct"), ("c0ffee", "coffee"), ("unwrapKey", "release")] {
+            assert!(read_version(RSA.replace(from, to).as_bytes()).is_none(), "{to}");
+        }
+    }
+}

@@ -17,8 +17,6 @@ use crate::{
 /// The retention that a vault can have, in days.
 const RETENTION: std::ops::RangeInclusive<i64> = 7..=90;
 const RETENTION_DEFAULT: u8 = 90;
-/// Names have 3 to 24 characters, so that there is no bound by names alone.
-const VAULTS_MAX: usize = 10_000;
 
 /// What a PUT does to a name that belongs to a deleted vault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,11 +131,6 @@ impl Vault {
             let Some(found) = found else {
                 if request.mode == CreateMode::Recover {
                     return Err(VaultError::DeletedVaultNotFound(name.clone()));
-                }
-                if self.all_vaults(transaction)?.len() >= VAULTS_MAX {
-                    return Err(VaultError::BadRequest(format!(
-                        "there are {VAULTS_MAX} vaults already"
-                    )));
                 }
                 let made = self.new_vault(name, request.place, request.change)?;
                 self.insert_vault(transaction, &made)?;

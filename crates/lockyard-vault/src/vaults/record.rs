@@ -20,6 +20,9 @@ use crate::{
     stored,
 };
 
+/// The most vaults of one directory; a listing reads all of them.
+const VAULTS_MAX: i64 = 10_000;
+
 /// A vault's row as it lies in the database.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct StoredVault {
@@ -134,6 +137,13 @@ impl Vault {
         transaction: &Transaction<'_>,
         properties: &VaultProperties,
     ) -> Result<(), VaultError> {
+        let vaults: i64 =
+            transaction.query_row("SELECT count(*) FROM vault", [], |row| row.get(0))?;
+        if vaults >= VAULTS_MAX {
+            return Err(VaultError::BadRequest(format!(
+                "there are {VAULTS_MAX} vaults already, deleted ones included"
+            )));
+        }
         let row = RowId::random(&*self.entropy);
         let index = self.rows.vault_index(&properties.name);
         let name = properties.name.as_str().as_bytes();

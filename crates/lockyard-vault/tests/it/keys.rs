@@ -413,6 +413,33 @@ fn a_key_has_at_most_a_thousand_versions_and_can_still_be_backed_up() {
 }
 
 #[test]
+fn a_vault_has_at_most_ten_thousand_keys_and_a_directory_as_many_vaults() {
+    let world = World::new();
+    let (vault, address) = first(&world);
+    let plane = admin(&vault, &address);
+    plane.create_key(&name("one"), QUICK, &KeySettings::default()).unwrap();
+    // Beside the vault: rows that are only counted.
+    let database = rusqlite::Connection::open(world.directory().join("vault.db")).unwrap();
+    let series = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 9998)";
+    let fill = |insert: &str| database.execute(&format!("{series} {insert}"), []).unwrap();
+    fill(
+        "INSERT INTO key SELECT randomblob(16), vault_id, randomblob(32), sealed_name, created_at,
+             purge_at, rotate_at, sealed_record FROM key, n",
+    );
+    let create = |text| told(plane.create_key(&name(text), QUICK, &KeySettings::default()));
+    assert_eq!(create("last"), "ok", "the 10,000th");
+    assert_eq!(create("more"), "400 BadParameter");
+    assert_eq!(create("one"), "ok", "a version is no key");
+    fill(
+        "INSERT INTO vault SELECT randomblob(16), randomblob(32), sealed_name, created_at,
+             purge_at, sealed_record FROM vault, n",
+    );
+    let create = |text: &str| told(vault.create_vault(&text.parse().unwrap()));
+    assert_eq!(create("kvlast"), "ok", "the 10,000th");
+    assert_eq!(create("kvmore"), "400 BadRequest");
+}
+
+#[test]
 fn the_control_plane_makes_a_key_once() {
     let world = World::new();
     let (vault, _) = first(&world);
