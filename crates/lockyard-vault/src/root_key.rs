@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use lockyard_audit::AuditSecret;
 use lockyard_base::Entropy;
 use lockyard_seal::hkdf;
 use thiserror::Error;
@@ -19,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::directory;
 
+const AUDIT_INFO: &[u8] = b"lockyard/v1/vault/audit";
 /// The most that is read of a key file; a longer file is no key file.
 const FILE_BYTES_MAX: u64 = 1024;
 /// What nobody but the owner may do with the key file; its group may read it, as systemd
@@ -94,6 +96,12 @@ impl VaultRootKey {
         created.sync_all().map_err(failed)?;
         directory::sync_parent(file).map_err(failed)?;
         Ok(key)
+    }
+
+    /// What opens the vault's audit trail: whoever may read the vault may read what was done with
+    /// it, and nobody needs the database for that.
+    pub fn audit_secret(&self) -> AuditSecret {
+        AuditSecret::from_bytes(&hkdf(&[], self.0.as_slice(), AUDIT_INFO))
     }
 
     /// The key for one purpose within the vault that has this `salt`; purposes never share a key.
