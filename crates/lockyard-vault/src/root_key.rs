@@ -208,6 +208,19 @@ mod tests {
     }
 
     #[test]
+    fn the_audit_trails_secret_agrees_with_the_vector_of_its_specification() {
+        let root: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).expect("small"));
+        assert_eq!(
+            hex::encode(hkdf(&[], &root, AUDIT_INFO).as_slice()),
+            "6da69c9d060952f035132d46b4bfe3baccead4b60dbd3051048df556c25c53a0"
+        );
+        assert_eq!(
+            format!("{:?}", VaultRootKey::from_bytes(&root).audit_secret()),
+            "AuditSecret(…)"
+        );
+    }
+
+    #[test]
     fn a_root_key_does_not_print_its_bytes() {
         assert_eq!(format!("{:?}", VaultRootKey::from_bytes(&[0xa5; 32])), "VaultRootKey(…)");
     }
