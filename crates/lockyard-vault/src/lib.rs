@@ -11,7 +11,6 @@
 //! private key but sealed. Normative text of what lies on disk: `docs/spec/vault.md`.
 
 mod access;
-mod audited;
 mod crypto;
 mod database;
 mod directory;
@@ -33,7 +32,6 @@ pub use access::{
     AccessPolicy, Caller, IpRange, KeyOperation, KeyOperations, NetworkRules, NoRoles, Operation,
     Permissions, PolicyEdit, PublicAccess, Refusal, Roles, RolesUnavailable, Source, authorize,
 };
-pub use audited::AuditedProvider;
 pub use crypto::{
     CryptoError, Curve, EncryptionAlgorithm, KeyShape, PrivateJwk, PublicKey, RsaPrivateJwk,
     RsaSize, SignatureAlgorithm,

@@ -13,6 +13,7 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, StatusCode, Version, header, request::Parts};
+use lockyard_access::Issuer;
 use lockyard_base::{Clock, Entropy};
 use lockyard_oci::{ErrorCode, RegistryName};
 use lockyard_registry::{Caller, Registries};
@@ -24,7 +25,7 @@ use crate::{
     host::{Authority, FixedHost, OwnHost},
     limit::{HEADER_BYTES_MAX, URL_BYTES_MAX},
     linger::Loan,
-    oci,
+    login, oci,
     trace::{Correlations, Watch},
 };
 
@@ -35,6 +36,8 @@ pub struct Faces {
     pub registries: Arc<Registries>,
     /// Knows the owner's credentials.
     pub credentials: Arc<dyn Credentials>,
+    /// Issues tokens.
+    pub issuer: Arc<Issuer>,
     /// Our own host names.
     pub names: Names,
     /// The registry that `localhost` stands for.
@@ -92,6 +95,8 @@ impl fmt::Debug for Door {
 pub(crate) enum House {
     /// A registry.
     Registry(Site),
+    /// The token issuer.
+    Login,
 }
 
 /// The registry that a request is for, and the host that its client wrote.
@@ -113,6 +118,11 @@ async fn enter(State(door): State<Arc<Door>>, request: Request) -> Response {
     let response = match house {
         Ok(House::Registry(site)) => {
             oci::answer(&door, Ok(site), request, watch.correlation()).await
+        }
+        Ok(House::Login) => {
+            let Faces { issuer, entropy, .. } = &door.faces;
+            let house = login::House { issuer, entropy: &**entropy };
+            login::answer(house, request, watch.correlation()).await
         }
         Err(failure) => oci::answer(&door, Err(failure), request, watch.correlation()).await,
     };
@@ -160,14 +170,11 @@ impl Door {
                 let registry = label.parse().map_err(|_| no_registry())?;
                 Ok(House::Registry(Site { registry, realm }))
             }
+            Some(OwnHost::Fixed(FixedHost::Login)) => Ok(House::Login),
             Some(
                 OwnHost::Vault(_)
                 | OwnHost::Fixed(
-                    FixedHost::Management
-                    | FixedHost::Login
-                    | FixedHost::Graph
-                    | FixedHost::Portal
-                    | FixedHost::Blob,
+                    FixedHost::Management | FixedHost::Graph | FixedHost::Portal | FixedHost::Blob,
                 ),
             )
             | None => {

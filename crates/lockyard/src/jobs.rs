@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lockyard_audit::AuditLog;
+use lockyard_access::{Issuer, Records};
 use lockyard_base::chain;
 use lockyard_registry::{CollectMode, CollectReport, CompactReport, Registries};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -16,35 +16,28 @@ use crate::instance::Instance;
 /// How often expired uploads and dead parts are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// How often the audit trail is tended: counts, checkpoints, retention.
-const TEND_EVERY: Duration = Duration::from_secs(5);
-
 /// How often garbage is collected, and scattered blobs are compacted after that.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 /// When it is collected first: a start has other things to do, and clients come back.
 const COLLECT_FIRST: Duration = Duration::from_secs(10 * 60);
 
+/// How often expired records are deleted.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// How often the issuer looks whether it needs its next key.
+const TEND_EVERY: Duration = Duration::from_secs(60 * 60);
+
 /// Starts all jobs; they end after `stop`.
-pub(crate) fn start(instance: &Instance, tasks: &TaskTracker, stop: &CancellationToken) {
+pub(crate) fn start(
+    instance: &Instance,
+    issuer: &Arc<Issuer>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
     tasks.spawn(Arc::clone(&instance.keyring).run(stop.clone()));
-    tasks.spawn(tend(Arc::clone(&instance.audit), stop.clone()));
     tasks.spawn(sweep(Arc::clone(&instance.registries), stop.clone()));
     tasks.spawn(tidy(Arc::clone(&instance.registries), stop.clone()));
-}
-
-/// Lets the audit trail do what is due by time. It says itself when it can't be written.
-async fn tend(audit: Arc<AuditLog>, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(TEND_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let job = async {
-        loop {
-            ticks.tick().await;
-            if let Err(error) = audit.tick().await {
-                tracing::debug!(cause = %chain(&error), "the audit trail was not tended");
-            }
-        }
-    };
-    stop.run_until_cancelled(job).await;
+    tasks.spawn(forget(instance.records.clone(), stop.clone()));
+    tasks.spawn(tend(Arc::clone(issuer), stop.clone()));
 }
 
 async fn tidy(registries: Arc<Registries>, stop: CancellationToken) {
@@ -88,6 +81,42 @@ async fn sweep(registries: Arc<Registries>, stop: CancellationToken) {
         match registries.sweep().await {
             Ok(report) => tracing::debug!(?report, "swept"),
             Err(error) => tracing::warn!(cause = %chain(&error), "the sweep failed"),
+        }
+    }
+}
+
+/// Deletes what has expired: sessions, codes, used assertions.
+async fn forget(records: Records, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(FORGET_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match records.sweep_expired().await {
+            Ok(swept) => tracing::debug!(swept, "expired records were deleted"),
+            Err(error) => tracing::warn!(cause = %chain(&error), "expired records stay"),
+        }
+    }
+}
+
+/// Lets the issuer make its next key in time.
+async fn tend(issuer: Arc<Issuer>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(TEND_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let issuer = Arc::clone(&issuer);
+        match tokio::task::spawn_blocking(move || issuer.tend()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(cause = %chain(&error), "the issuer's keys stay"),
+            Err(error) => tracing::warn!(%error, "the issuer's keys stay"),
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Listeners {
     pub(crate) ops: TcpListener,
     /// The CONNECT listener, if wanted.
     pub(crate) connect_proxy: Option<TcpListener>,
+    /// The managed identities' listener, if wanted.
+    pub(crate) identities: Option<TcpListener>,
 }
 
 /// An address cannot be listened on.
@@ -58,7 +60,15 @@ impl Listeners {
             Some(address) => Some(bind(address.get(), "CONNECT", "--connect-proxy ADDR").await?),
             None => None,
         };
+        let identities = match config.identity_endpoint {
+            Some(address) => {
+                let flag = "--identity-endpoint ADDR";
+                Some(bind(address.get(), "managed identities", flag).await?)
+            }
+            None => None,
+        };
         Ok(Self {
+            identities,
             https: bind(config.https, "HTTPS", "--https ADDR").await?,
             http: bind(config.http.get(), "plain HTTP", "--http ADDR").await?,
             ops: bind(config.ops, "health and metrics", "--ops ADDR").await?,
@@ -73,6 +83,7 @@ impl Listeners {
             http: self.http.local_addr()?,
             ops: self.ops.local_addr()?,
             connect_proxy: self.connect_proxy.as_ref().map(TcpListener::local_addr).transpose()?,
+            identity_endpoint: self.identities.as_ref().map(TcpListener::local_addr).transpose()?,
         })
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Addresses {
     pub(crate) ops: SocketAddr,
     /// The CONNECT listener.
     pub(crate) connect_proxy: Option<SocketAddr>,
+    /// The managed identities' listener.
+    pub(crate) identity_endpoint: Option<SocketAddr>,
 }
 
 #[derive(Serialize)]

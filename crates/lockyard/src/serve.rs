@@ -6,8 +6,9 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use lockyard_access::{Directory, Issuer};
 use lockyard_registry::RegistrySummary;
-use lockyard_web::{Faces, Metrics, Names, Ops, Proxy, Served};
+use lockyard_web::{Faces, FixedHost, IdentityEndpoint, Metrics, Names, Ops, Proxy, Served};
 use rustls::{ServerConfig, sign::CertifiedKey};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
@@ -68,7 +69,9 @@ struct Ready {
     public_port: u16,
     certificate: Arc<ServerConfig>,
     local_authority: bool,
-    owner: Arc<OwnerLogin>,
+    names: Names,
+    directory: Arc<Directory>,
+    issuer: Arc<Issuer>,
     default_registry: RegistrySummary,
 }
 
@@ -83,25 +86,26 @@ impl Ready {
     ) -> Outcome<Self> {
         let public_port = config.public_port.unwrap_or_else(|| addresses.https.port());
         let local_authority = own.is_none();
-        let host = |name: &str| match public_port {
-            443 => format!("https://{name}.{}", config.domain),
-            port => format!("https://{name}.{}:{port}", config.domain),
-        };
+        let names = Names::new(config.domain.as_str(), public_port);
         let endpoints = Endpoints {
-            management: host("management"),
-            login: host("login"),
+            domain: config.domain.clone(),
+            management: names.origin(FixedHost::Management),
+            login: names.origin(FixedHost::Login),
             ca_file: local_authority.then(|| instance.dir.authority_certificate()),
         };
-        let domain = config.domain.clone();
-        let (instance, owner, leaf) = instance::blocking_outcome(move || {
+        let (of, published) = (config.clone(), names.clone());
+        let (instance, directory, issuer, leaf) = instance::blocking_outcome(move || {
             let Instance { records, dir, machine, complete, .. } = &instance;
-            let authority = instance::authority(records, dir, &domain, machine)?;
+            let authority = instance::authority(records, dir, &of.domain, machine)?;
             let leaf = match own {
                 Some(own) => own,
-                None => authority.issue(&domain, &*machine.clock, &*machine.entropy).or_fail()?,
+                None => {
+                    authority.issue(&of.domain, &*machine.clock, &*machine.entropy).or_fail()?
+                }
             };
-            let owner = instance::owner(records, dir, &endpoints, machine, *complete)?;
-            Ok((instance, owner, leaf))
+            let directory = instance::directory(records, dir, &endpoints, machine, *complete)?;
+            let issuer = instance::issuer(records, &directory, &published, &of, machine)?;
+            Ok((instance, directory, issuer, leaf))
         })
         .await?;
         let default_registry = instance::default_registry(&instance, protection).await?;
@@ -111,7 +115,9 @@ impl Ready {
             public_port,
             certificate: tls::server(leaf).or_fail()?,
             local_authority,
-            owner: Arc::new(owner),
+            names,
+            directory,
+            issuer,
             default_registry,
         })
     }
@@ -130,7 +136,7 @@ impl Ready {
             Failure::new(&error).context("cannot make the admin socket in the data directory")
         })?;
         tasks.spawn(socket.serve(Arc::clone(instance), stop.clone()));
-        jobs::start(instance, &tasks, &stop);
+        jobs::start(instance, &self.issuer, &tasks, &stop);
         let metrics = Metrics::new();
         self.start_faces(config, listeners, &metrics, (&tasks, &stop));
         if RunFile::is_stale(instance.dir.path()) {
@@ -171,11 +177,11 @@ impl Ready {
         metrics: &Metrics,
         (tasks, stop): (&TaskTracker, &CancellationToken),
     ) {
-        let Self { instance, addresses, certificate, .. } = self;
-        let names = Names::new(config.domain.as_str(), self.public_port);
+        let Self { instance, addresses, certificate, names, .. } = self;
         let faces = Faces {
             registries: Arc::clone(&instance.registries),
-            credentials: Arc::clone(&self.owner) as _,
+            credentials: Arc::new(OwnerLogin(Arc::clone(&self.directory))),
+            issuer: Arc::clone(&self.issuer),
             names: names.clone(),
             default_registry: self.default_registry.name.clone(),
             http_login: config.http_login,
@@ -199,8 +205,19 @@ impl Ready {
         let http = plain(listeners.http, faces.http(addresses.http.port()));
         tasks.spawn(lockyard_web::serve(http, stop.clone()));
         tasks.spawn(lockyard_web::serve(plain(listeners.ops, ops.router()), stop.clone()));
+        if let Some(listener) = listeners.identities {
+            let endpoint = IdentityEndpoint {
+                issuer: Arc::clone(&self.issuer),
+                machine: config.machine_identity,
+                clock: Arc::clone(&instance.machine.clock),
+                entropy: Arc::clone(&instance.machine.entropy),
+                metrics: metrics.clone(),
+            };
+            tasks.spawn(lockyard_web::serve(plain(listener, endpoint.router()), stop.clone()));
+        }
         if let Some(listener) = listeners.connect_proxy {
-            let proxy = Proxy { listener, target: reachable(addresses.https), names };
+            let proxy =
+                Proxy { listener, target: reachable(addresses.https), names: names.clone() };
             tasks.spawn(lockyard_web::serve_proxy(proxy, stop.clone()));
         }
     }
@@ -263,7 +280,6 @@ fn open_work(connections: u64, uploads: usize) -> String {
 /// Wipes the keys and closes the database.
 async fn close(instance: Arc<Instance>) -> Outcome {
     instance.keyring.lock_all();
-    instance.audit.close().await;
     let store = instance.store.clone();
     tokio::task::spawn_blocking(move || store.close()).await.or_fail()?;
     drop(instance);

@@ -19,6 +19,7 @@ mod external;
 mod grant;
 mod jwt;
 mod key;
+mod logout;
 mod managed;
 mod origin;
 mod parameters;

@@ -48,8 +48,7 @@ pub enum KeyTarget {
 }
 
 impl KeyTarget {
-    /// The key, or the key whose version it is.
-    pub fn key(&self) -> &KeyId {
+    fn key(&self) -> &KeyId {
         match self {
             Self::Key(key) => key,
             Self::Version(version) => &version.key,

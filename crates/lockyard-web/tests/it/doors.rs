@@ -92,7 +92,7 @@ async fn the_https_door_serves_registries_by_their_hosts() {
 #[tokio::test]
 async fn the_https_door_sends_strangers_away() {
     let world = World::new().await;
-    for host in ["example.org", "yard.example", "login.yard.example", "keys.vault.yard.example"] {
+    for host in ["example.org", "yard.example", "portal.yard.example", "keys.vault.yard.example"] {
         assert_eq!(world.https(host).get("/v2/").await.status, 421, "{host}");
     }
     insta::assert_snapshot!(world.https("example.org").get("/v2/").await.error());

@@ -6,6 +6,7 @@ mod blob;
 mod doors;
 mod list;
 mod locked;
+mod login;
 mod manifest;
 mod ops;
 mod socket;

@@ -95,6 +95,7 @@ impl World {
         let faces = Faces {
             registries,
             credentials: Arc::new(owner),
+            issuer: crate::login::House::new(directory.path(), &clock, &entropy).issuer,
             names: Names::new("yard.example", 8443),
             default_registry,
             http_login: false,

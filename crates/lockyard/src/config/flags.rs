@@ -3,8 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
+use lockyard_access::ClientId;
+use lockyard_egress::Allowance;
 
-use super::{AuditUnwritable, Domain, LogFormat, LogLevel, LoopbackAddr};
+use super::{Domain, LogFormat, LogLevel, LoopbackAddr};
 
 /// Where the data lies and what opens it.
 #[derive(Args, Clone, Debug, Default)]
@@ -21,15 +23,6 @@ pub(crate) struct DataFlags {
     /// The embedded vault's root key; keep it elsewhere [default: vault.key in the data directory]
     #[arg(long, value_name = "FILE")]
     pub(crate) vault_key: Option<PathBuf>,
-    /// The audit trail's directory, best on a disk of its own [default: audit in the vault's]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) audit_dir: Option<PathBuf>,
-    /// What becomes of a use of a key that can't be recorded [default: refuse]
-    #[arg(long, value_name = "WHAT")]
-    pub(crate) audit_unwritable: Option<AuditUnwritable>,
-    /// A file to which every audit event is written as a line of JSON, in clear [default: none]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) audit_json: Option<PathBuf>,
     /// A key file or recovery code that opens the service key; keep it elsewhere
     /// [default: the systemd credential lockyard-service-key, or service.key in the data directory]
     #[arg(long, value_name = "FILE")]
@@ -56,6 +49,20 @@ pub(crate) struct ServeFlags {
     /// Where clients with HTTPS_PROXY find our host names without DNS; loopback only [default: off]
     #[arg(long, value_name = "ADDR")]
     pub(crate) connect_proxy: Option<LoopbackAddr>,
+    /// Where programs of this machine get tokens of managed identities; loopback only [default: off]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) identity_endpoint: Option<LoopbackAddr>,
+    /// The client id of the managed identity that every program of this machine may be, as on a
+    /// cloud's machine; needs --identity-endpoint [default: none]
+    #[arg(long, value_name = "CLIENT_ID")]
+    pub(crate) machine_identity: Option<ClientId>,
+    /// A host, host:port, http://host:port, address or range that requests to other servers may go
+    /// to although it is not public; may be repeated [default: none]
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) egress_allow: Vec<Allowance>,
+    /// Certificates to believe in requests to other servers, besides the machine's own store, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) egress_roots: Option<PathBuf>,
     /// Where health and metrics are served [default: 127.0.0.1:9464]
     #[arg(long, value_name = "ADDR")]
     pub(crate) ops: Option<SocketAddr>,

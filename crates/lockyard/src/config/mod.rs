@@ -13,6 +13,8 @@ mod flags;
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use lockyard_access::ClientId;
+use lockyard_egress::Allowance;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -26,7 +28,6 @@ use file::Settings;
 const DATA_DIR: &str = "./lockyard-data";
 const SERVICE_KEY: &str = "service.key";
 const VAULT_DIR: &str = "vault";
-const AUDIT_DIR: &str = "audit";
 const VAULT_KEY: &str = "vault.key";
 const CREDENTIAL: &str = "lockyard-service-key";
 
@@ -41,25 +42,8 @@ pub(crate) struct DataConfig {
     pub(crate) vault_key: PathBuf,
     /// Whether the root key lies in the data directory because nothing else was said.
     pub(crate) vault_key_beside: bool,
-    /// The audit trail's directory.
-    pub(crate) audit_dir: PathBuf,
-    /// What becomes of a use of a key that can't be recorded.
-    pub(crate) audit_unwritable: AuditUnwritable,
-    /// A file that gets every audit event in clear, if wanted.
-    pub(crate) audit_json: Option<PathBuf>,
     /// What opens the service key.
     pub(crate) service: ServiceSource,
-}
-
-/// What becomes of a use of a key that can't be recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum AuditUnwritable {
-    /// It is refused.
-    #[default]
-    Refuse,
-    /// It is done all the same, and the trail says later how many it missed.
-    Allow,
 }
 
 /// What opens the service key.
@@ -88,6 +72,14 @@ pub(crate) struct ServeConfig {
     pub(crate) http: LoopbackAddr,
     /// The CONNECT listener, if wanted.
     pub(crate) connect_proxy: Option<LoopbackAddr>,
+    /// The managed identities' listener, if wanted.
+    pub(crate) identity_endpoint: Option<LoopbackAddr>,
+    /// Which managed identity every program of this machine may be, if any.
+    pub(crate) machine_identity: Option<ClientId>,
+    /// What requests to other servers may reach beyond the public Internet.
+    pub(crate) egress_allow: Vec<Allowance>,
+    /// Whose certificates they believe besides the machine's own store.
+    pub(crate) egress_roots: Option<PathBuf>,
     /// Health and metrics.
     pub(crate) ops: SocketAddr,
     /// Whose certificate is shown.
@@ -172,6 +164,9 @@ pub(crate) enum ConfigError {
     /// Two settings that exclude each other.
     #[error("`service-key` and `passphrase-file` exclude each other: give the one that opens")]
     TwoSecrets,
+    /// An identity without a listener.
+    #[error("`machine-identity` needs `identity-endpoint`: say where programs ask")]
+    NowhereToAsk,
     /// A relative path without a working directory.
     #[error("the working directory cannot be found; give absolute paths")]
     WorkingDirectory(#[source] std::io::Error),
@@ -199,8 +194,6 @@ impl DataConfig {
             None => absolute(DATA_DIR.into())?,
         };
         let vault_dir = chosen(flags.vault_dir, &file.vault_dir)?;
-        let vault_dir = vault_dir.unwrap_or_else(|| data_dir.join(VAULT_DIR));
-        let audit_dir = chosen(flags.audit_dir, &file.audit_dir)?;
         let vault_key = chosen(flags.vault_key, &file.vault_key)?;
         // A flag for one of the two overrules the file's word on the other.
         let flagged = flags.service_key.is_some() || flags.passphrase_file.is_some();
@@ -219,10 +212,7 @@ impl DataConfig {
         };
         Ok(Self {
             vault_key_beside: vault_key.is_none(),
-            audit_dir: audit_dir.unwrap_or_else(|| vault_dir.join(AUDIT_DIR)),
-            audit_unwritable: flags.audit_unwritable.or(file.audit_unwritable).unwrap_or_default(),
-            audit_json: chosen(flags.audit_json, &file.audit_json)?,
-            vault_dir,
+            vault_dir: vault_dir.unwrap_or_else(|| data_dir.join(VAULT_DIR)),
             vault_key: vault_key.unwrap_or_else(|| data_dir.join(VAULT_KEY)),
             service,
             data_dir,
@@ -248,8 +238,21 @@ impl ServeConfig {
             (Some(certificate), Some(key)) => CertificateSource::Files { certificate, key },
             (Some(_), None) | (None, Some(_)) => return Err(ConfigError::HalfCertificate),
         };
+        let identity_endpoint = flags.identity_endpoint.or(file.identity_endpoint);
+        let machine_identity = flags.machine_identity.or(file.machine_identity);
+        if machine_identity.is_some() && identity_endpoint.is_none() {
+            return Err(ConfigError::NowhereToAsk);
+        }
+        let mut egress_allow = flags.egress_allow;
+        if egress_allow.is_empty() {
+            egress_allow = file.egress_allow;
+        }
         Ok(Self {
             data,
+            identity_endpoint,
+            machine_identity,
+            egress_allow,
+            egress_roots: flags.egress_roots.or(file.egress_roots),
             domain: flags.domain.or(file.domain).unwrap_or_default(),
             https: flags.https.or(file.https).unwrap_or_else(|| local(8443)),
             http: flags.http.or(file.http).unwrap_or_else(|| LoopbackAddr::local(5000)),

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use lockyard_base::{HandClock, SeededEntropy};
 
 use super::*;
-use crate::config::{AuditUnwritable, ServiceSource};
+use crate::config::{Domain, ServiceSource};
 
 struct World {
     folder: tempfile::TempDir,
@@ -25,9 +25,6 @@ impl World {
         let data_dir = self.folder.path().join("data");
         DataConfig {
             vault_dir: data_dir.join("vault"),
-            audit_dir: data_dir.join("vault/audit"),
-            audit_unwritable: AuditUnwritable::Refuse,
-            audit_json: None,
             vault_key: data_dir.join("vault.key"),
             vault_key_beside: true,
             service: ServiceSource::Beside(data_dir.join("service.key")),
@@ -43,12 +40,13 @@ impl World {
 
     fn owner(&self, instance: &Instance) -> Outcome<OwnerLogin> {
         let endpoints = Endpoints {
+            domain: Domain::default(),
             management: "https://management.localhost".to_owned(),
             login: "https://login.localhost".to_owned(),
             ca_file: None,
         };
         let Instance { records, dir, complete, .. } = instance;
-        owner(records, dir, &endpoints, &self.machine, *complete)
+        directory(records, dir, &endpoints, &self.machine, *complete).map(OwnerLogin)
     }
 }
 
@@ -71,7 +69,7 @@ async fn a_first_start_that_was_cut_off_is_finished_by_the_next() {
     use lockyard_web::Credentials as _;
 
     let world = World::new();
-    // Cut off before the owner was stored: a file that lets nobody in.
+    // Cut off before the directory was stored: a file that lets nobody in.
     let cut = world.start().expect("a first start");
     fs::write(bootstrap_file(&cut.dir), "{}").expect("written");
     cut.close();
@@ -83,7 +81,7 @@ async fn a_first_start_that_was_cut_off_is_finished_by_the_next() {
     assert!(owner.verify(&client, &secret));
     instance.close();
 
-    // Cut off before the default registry: the owner is found, and the file stays what it was.
+    // Cut off before the default registry: the directory is found, and the file stays what it was.
     let instance = world.start().expect("a third start");
     let owner = world.owner(&instance).expect("found");
     assert!(owner.verify(&client, &secret));
@@ -119,7 +117,7 @@ async fn what_a_complete_instance_has_lost_is_never_made_anew() {
     let text = hide(&data.vault_key);
     assert!(text.contains("--vault-key"), "{text}");
 
-    // This first start never stored an owner, which a complete instance must have.
+    // This first start never stored a directory, which a complete instance must have.
     let instance = world.start().expect("everything is back");
     let text = told(world.owner(&instance));
     assert!(text.contains("backup"), "{text}");

@@ -65,15 +65,19 @@ fn a_first_start_makes_private_files_only() {
     let exposed = exposed(&world.data());
     assert!(exposed.is_empty(), "others can read: {exposed:?}");
     let bootstrap = crate::image::read_json(&world.data().join("bootstrap.json"));
-    let words = ["tenantId", "subscriptionId", "clientId", "clientSecret", "managementEndpoint"];
-    for word in words.into_iter().chain(["loginEndpoint", "caFile"]) {
+    let words = ["tenantId", "subscriptionId", "clientId", "clientSecret", "userName", "password"];
+    for word in words.into_iter().chain(["managementEndpoint", "loginEndpoint", "caFile"]) {
         assert!(bootstrap[word].is_string(), "no `{word}` in bootstrap.json");
     }
-    let secret = bootstrap["clientSecret"].as_str().expect("a text").to_owned();
-    assert!(!server.log().contains(&secret), "the secret is in the log");
+    let secrets = ["clientSecret", "password"]
+        .map(|word| bootstrap[word].as_str().expect("a text").to_owned());
+    for secret in &secrets {
+        assert!(!server.log().contains(secret), "a secret is in the log");
+    }
     server.stop();
     fs::remove_file(world.data().join("bootstrap.json")).expect("it lies there");
-    let found = crate::search::found_in(&world.data(), &[crate::search::Mark::text(&secret)]);
+    let marks = secrets.map(|secret| crate::search::Mark::text(&secret));
+    let found = crate::search::found_in(&world.data(), &marks);
     assert!(found.is_empty(), "{found:?}");
 }
 

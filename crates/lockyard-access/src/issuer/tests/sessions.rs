@@ -145,3 +145,23 @@ async fn nothing_that_was_handed_out_can_be_read_in_the_database() {
         assert!(!found, "{secret}");
     }
 }
+
+#[tokio::test]
+async fn signing_out_ends_the_session_that_the_token_is_from() {
+    let world = World::new();
+    let (reply, other) = (world.persons_tokens(OFFLINE).await, world.persons_tokens(OFFLINE).await);
+    let back = Some("http://localhost:1234");
+    for (hint, evil) in [
+        (None, back),
+        (Some("x"), back),
+        (Some(other.access_token.as_str()), Some("https://evil.test/")),
+    ] {
+        assert_eq!(world.issuer.sign_out(hint, evil).await.unwrap(), None);
+    }
+    assert!(world.verify(&reply.access_token).is_ok());
+    world.wind(3600);
+    let hint = reply.id_token.as_ref().unwrap();
+    let led = world.issuer.sign_out(Some(hint), back).await.unwrap();
+    assert_eq!(led.as_deref(), back);
+    assert_eq!(word(world.refresh(reply.refresh_token.as_ref().unwrap()).await), "invalid_grant");
+}

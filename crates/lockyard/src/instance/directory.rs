@@ -1,0 +1,119 @@
+//! The directory's beginning: an owner and a first person, made at the first start, and written
+//! down once for whoever started it.
+//!
+//! `bootstrap.json` is written before the directory is stored. If a first start is cut off between
+//! the two, nobody was ever let in by the file, and the next start makes both anew.
+
+use std::{path::PathBuf, sync::Arc};
+
+use lockyard_access::{
+    Directory, Records,
+    directory::{Cost, Founding, Presented},
+};
+use lockyard_web::Credentials;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::{
+    config::Domain,
+    data_dir::DataDir,
+    failure::{Failure, OrFail as _, Outcome},
+    machine::Machine,
+    private_file,
+};
+
+/// Where clients reach this instance, as `bootstrap.json` says it.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoints {
+    /// The domain of all names, and of the first person's.
+    pub(crate) domain: Domain,
+    /// Azure Resource Manager.
+    pub(crate) management: String,
+    /// The token issuer.
+    pub(crate) login: String,
+    /// The certificate to trust, if it is our own authority's.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Bootstrap<'b> {
+    tenant_id: String,
+    subscription_id: String,
+    client_id: String,
+    client_secret: &'b str,
+    user_name: &'b str,
+    password: &'b str,
+    management_endpoint: &'b str,
+    login_endpoint: &'b str,
+    ca_file: Option<String>,
+}
+
+/// The owner, for the faces.
+#[derive(Debug)]
+pub(crate) struct OwnerLogin(pub(crate) Arc<Directory>);
+
+impl Credentials for OwnerLogin {
+    fn verify(&self, client_id: &str, secret: &str) -> bool {
+        let (client, principal) = self.0.snapshot().owner();
+        let proof = client_id
+            .parse()
+            .ok()
+            .and_then(|client| self.0.prove_secret(client, &Presented::from(secret)).ok());
+        client_id.parse() == Ok(client) && proof.is_some_and(|proof| proof.principal() == principal)
+    }
+}
+
+/// Opens the directory, or founds one if this instance is not `complete` yet.
+pub(crate) fn directory(
+    records: &Records,
+    dir: &DataDir,
+    endpoints: &Endpoints,
+    machine: &Machine,
+    complete: bool,
+) -> Outcome<Arc<Directory>> {
+    let (clock, entropy) = (Arc::clone(&machine.clock), Arc::clone(&machine.entropy));
+    let domain = endpoints.domain.as_str();
+    let founded = Directory::is_founded(records).or_fail()?
+        || Directory::carry_over(records, &*clock, &*entropy, domain).or_fail()?.is_some();
+    if founded {
+        return Directory::open(records.clone(), clock, entropy).or_fail();
+    }
+    if complete {
+        // Making another owner here would let whoever deletes a row become it.
+        return Err(Failure::text("the directory is missing from the database")
+            .advise("restore the database from a backup"));
+    }
+    let founding = Founding::generate(&*entropy, domain);
+    write_down(dir, endpoints, &founding)?;
+    Directory::found(records.clone(), clock, entropy, &founding, Cost::default()).or_fail()
+}
+
+/// Writes what is shown once.
+fn write_down(dir: &DataDir, endpoints: &Endpoints, founding: &Founding) -> Outcome {
+    let file = bootstrap_file(dir);
+    let failed = |error: std::io::Error| {
+        Failure::new(&error).context(&format!("cannot write `{}`", file.display()))
+    };
+    private_file::remove(&file).map_err(failed)?;
+    let contents = Bootstrap {
+        tenant_id: founding.tenant.to_string(),
+        subscription_id: founding.subscription.to_string(),
+        client_id: founding.client.to_string(),
+        client_secret: founding.secret.dangerous_expose(),
+        user_name: &founding.upn,
+        password: founding.password.dangerous_expose(),
+        management_endpoint: &endpoints.management,
+        login_endpoint: &endpoints.login,
+        ca_file: endpoints.ca_file.as_ref().map(|path| path.display().to_string()),
+    };
+    let mut text = Zeroizing::new(Vec::with_capacity(4096));
+    serde_json::to_writer_pretty(&mut *text, &contents).or_fail()?;
+    text.push(b'\n');
+    private_file::create(&file, &text).map_err(failed)
+}
+
+/// Where the owner's credentials are written at the first start.
+pub(crate) fn bootstrap_file(dir: &DataDir) -> PathBuf {
+    dir.path().join("bootstrap.json")
+}
