@@ -25,7 +25,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("audit", &["base", "seal", "blobs"]),
     // ring 3: what Lockyard does; no HTTP, no SQL
     ("access", &["arm", "base", "egress", "seal", "keyring", "store"]),
-    ("vault", &["base", "seal", "keyring"]),
+    ("vault", &["base", "seal", "keyring", "audit"]),
     ("registry", &["access", "base", "oci", "seal", "keyring", "store", "blobs"]),
     ("control", &["access", "arm", "base"]),
     // ring 4: the faces
@@ -33,7 +33,10 @@ const LAYERS: [(&str, &[&str]); 18] = [
     // ring 5: composition and chores
     (
         "lockyard",
-        &["access", "base", "egress", "oci", "keyring", "store", "blobs", "vault", "registry", "web"],
+        &[
+            "access", "audit", "base", "egress", "oci", "keyring", "store", "blobs", "vault",
+            "registry", "web",
+        ],
     ),
     ("bench", &[]),
     // dev only

@@ -220,3 +220,30 @@ fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     hex::decode_to_slice(text, &mut bytes).ok()?;
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_signed_agrees_with_the_vector_of_the_specification() {
+        let node = std::array::from_fn(|at| 0xa0 + u8::try_from(at).expect("small"));
+        let head = "2b77446825cf518281bacbd4009a8f541b1f7af07bd49e05d1f5a7847a126a8e";
+        let checkpoint = Checkpoint {
+            node: NodeId::from_bytes(node),
+            sequence: 1,
+            head: bytes(head).expect("32 bytes"),
+            oldest: 1,
+            before_oldest: [0; 32],
+            time: Timestamp::from_micros(1_700_000_000_000_000),
+            closing: true,
+            anchors: Vec::new(),
+            public_key: PublicKey([0; 32]),
+            signature: [0; 64],
+        };
+        assert_eq!(
+            hex::encode(crate::format::sha256(&checkpoint.message())),
+            "f729525be257ff966e9961618a965fb12c8a6e46c226dd3b67d82d8b9227cc08"
+        );
+    }
+}

@@ -323,7 +323,7 @@ impl Desk {
             return;
         }
         let mut event = pending.event.clone();
-        if self.settings.unwritable == Unwritable::Refuse {
+        if self.settings.unwritable == Unwritable::Refuse && !event.done {
             event.outcome =
                 Outcome::failed(503, "ServiceUnavailable", "refused: the audit trail is full");
         }

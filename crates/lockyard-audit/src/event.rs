@@ -41,6 +41,9 @@ pub struct Event {
     pub request: Asked,
     /// Why a key was used, where the caller says so: `unlock`, `check`, `rotate`, …
     pub reason: String,
+    /// Whether it has taken effect already, so that it can't be refused any more: a change that
+    /// was committed. If it can't be recorded, the log says so without saying that it was refused.
+    pub done: bool,
 }
 
 /// What came of an operation.
@@ -91,6 +94,7 @@ impl Event {
             correlation: String::new(),
             request: Asked::default(),
             reason: String::new(),
+            done: false,
         }
     }
 

@@ -258,7 +258,8 @@ fn record_hash(previous: &Hash, head: &[u8], body: &[u8]) -> Hash {
     sha256(&pae(&[RECORD_DOMAIN, previous, head, body]))
 }
 
-fn sha256(bytes: &[u8]) -> Hash {
+/// SHA-256.
+pub(crate) fn sha256(bytes: &[u8]) -> Hash {
     digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
@@ -289,6 +290,37 @@ mod tests {
             assert_eq!(Header::decode(&changed), None, "{at}");
             assert_eq!(Header::decode(&bytes[..at]), None, "{at}");
         }
+    }
+
+    #[test]
+    fn hashes_agree_with_the_vectors_of_the_specification() {
+        let node = std::array::from_fn(|at| 0xa0 + u8::try_from(at).expect("small"));
+        let header = Header {
+            begin: Begin::Opened,
+            node: NodeId::from_bytes(node),
+            ordinal: 1,
+            previous: 0,
+            previous_end: 0,
+            first: 1,
+            previous_head: NO_HASH,
+            torn: 0,
+            torn_digest: NO_HASH,
+            begun: Timestamp::from_micros(1_700_000_000_000_000),
+        };
+        let hash = header.hash();
+        assert_eq!(
+            hex::encode(hash),
+            "5f5a552c9504589c9d46a9d2cabf512300349d8a5a2ce23dc3d9899f3a262017"
+        );
+        let record = put_frame(&mut Vec::new(), Kind::Entry, true, 1, b"body", &hash);
+        assert_eq!(
+            hex::encode(record),
+            "2b77446825cf518281bacbd4009a8f541b1f7af07bd49e05d1f5a7847a126a8e"
+        );
+        assert_eq!(
+            hex::encode(sha256(&entry_aad(header.node, 1, &hash))),
+            "0b1ff77d59e196c9f79be769a025ef22b383b9bb219812fdb1ebcd166140e445"
+        );
     }
 
     #[test]

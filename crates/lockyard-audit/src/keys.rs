@@ -244,3 +244,31 @@ fn public_key(key: &Ed25519KeyPair) -> PublicKey {
     let bytes = key.public_key().as_ref();
     PublicKey(bytes.try_into().expect("an Ed25519 public key has 32 bytes"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derivations_agree_with_the_vectors_of_the_specification() {
+        let root: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).expect("small"));
+        let secret = hkdf(&[], &root, b"lockyard/v1/vault/audit");
+        let secret = AuditSecret::from_bytes(&secret);
+        let node = std::array::from_fn(|at| 0xa0 + u8::try_from(at).expect("small"));
+        let node = NodeId::from_bytes(node);
+        let derived = |info: &[u8]| hex::encode(secret.derived(node, info).as_slice());
+        assert_eq!(
+            derived(CHECK_INFO),
+            "b033f3b1cf188064e9731d46ebc0b3523653f9513f10758701bf2e81b89f4c92"
+        );
+        assert_eq!(
+            derived(WRAP_INFO),
+            "ca2914b1ba561351753d13468150affda612b051d45835b2cb7045bc9962771a"
+        );
+        let aad = keys_aad(&LogIdentity { node, public: PublicKey([0x77; 32]) });
+        assert_eq!(
+            hex::encode(format::sha256(&aad)),
+            "29cd664ac980697b36aeab89ef2d01a60b6cdf17e4c5c8188afbfd34c821f8e1"
+        );
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lockyard_access::{Directory, Records, Snapshot, decision::known};
+use lockyard_access::{Directory, Records, Snapshot, TenantId, decision::known};
 use lockyard_arm::{Condition, ResourceGroupName, ResourceId, ResourceType, Scope};
 use lockyard_base::{Clock, Guid};
 use serde_json::{Value, json};
@@ -51,6 +51,11 @@ impl Control {
             ("Microsoft.Authorization/roleDefinitions", Arc::new(definitions)),
         ]);
         Ok(Arc::new(Self { directory, clock, groups, providers, fixtures }))
+    }
+
+    /// The tenant that everything here belongs to.
+    pub fn tenant(&self) -> TenantId {
+        self.directory.snapshot().tenant()
     }
 
     /// The caller's tenants: the one that there is. Whoever is in it may see it.

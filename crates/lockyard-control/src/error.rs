@@ -1,7 +1,7 @@
 //! Why the control plane refuses. What callers are told is said here; faces add only the status.
 
 use lockyard_access::{PrincipalId, RecordError, decision::Action, directory::ChangeError};
-use lockyard_arm::{ArmError, FilterError, Scope};
+use lockyard_arm::{ArmError, BodyError, FilterError, Scope};
 use thiserror::Error;
 
 /// A verb of the control plane did not happen.
@@ -60,6 +60,16 @@ impl From<RecordError> for ControlError {
             RecordError::Overtaken => Self::Overtaken,
             RecordError::Damaged | RecordError::Store(_) => Self::Failed(Box::new(error)),
         }
+    }
+}
+
+impl From<BodyError> for ControlError {
+    fn from(error: BodyError) -> Self {
+        let told = ArmError::new("InvalidRequestContent", error.to_string());
+        Self::Invalid(match error.path() {
+            "" => told,
+            path => told.with_target(path),
+        })
     }
 }
 

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use lockyard_access::{RecordTxn, Records};
-use lockyard_arm::{ResourceGroupName, Scope};
+use lockyard_arm::{Body, ResourceGroupName, Scope};
 use lockyard_base::{Guid, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{ControlError, Put, body::Body};
+use crate::{ControlError, Put};
 
 /// The most resource groups of a subscription, as in Azure.
 pub const GROUPS_MAX: u64 = 980;
@@ -243,7 +243,7 @@ pub(crate) fn tags(body: &Body<'_>) -> Result<Tags, ControlError> {
         let value = match value {
             Value::Null => "",
             Value::String(value) => value.as_str(),
-            _ => return Err(given.refuse(name, "must be a string")),
+            _ => return Err(given.refuse(name, "must be a string").into()),
         };
         let fits = (1..=TAG_NAME_BYTES_MAX).contains(&name.len())
             && value.len() <= TAG_VALUE_BYTES_MAX

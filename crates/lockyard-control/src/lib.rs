@@ -6,7 +6,6 @@
 //! says whether something is there.
 
 mod authorization;
-mod body;
 mod call;
 mod control;
 mod directory;
@@ -15,7 +14,6 @@ mod group;
 mod provider;
 mod subscription;
 
-pub use authorization::ROLE_ASSIGNMENTS_AT_SCOPE_MAX;
 pub use call::Call;
 pub use control::Control;
 pub use directory::{Membership, Objects, ObjectsError, Told};

@@ -36,8 +36,8 @@ pub trait Principals: Roles {
 /// Lets registries use the keys of an embedded vault, as the identities that they act as.
 #[derive(Clone, Debug)]
 pub struct EmbeddedProvider {
-    vault: Arc<Vault>,
-    principals: Option<Arc<dyn Principals>>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) principals: Option<Arc<dyn Principals>>,
 }
 
 impl EmbeddedProvider {

@@ -11,6 +11,7 @@
 //! private key but sealed. Normative text of what lies on disk: `docs/spec/vault.md`.
 
 mod access;
+mod audited;
 mod crypto;
 mod database;
 mod directory;
@@ -32,6 +33,7 @@ pub use access::{
     AccessPolicy, Caller, IpRange, KeyOperation, KeyOperations, NetworkRules, NoRoles, Operation,
     Permissions, PolicyEdit, PublicAccess, Refusal, Roles, RolesUnavailable, Source, authorize,
 };
+pub use audited::AuditedProvider;
 pub use crypto::{
     CryptoError, Curve, EncryptionAlgorithm, KeyShape, PrivateJwk, PublicKey, RsaPrivateJwk,
     RsaSize, SignatureAlgorithm,

@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use lockyard_audit::AuditSecret;
 use lockyard_base::Entropy;
 use lockyard_seal::hkdf;
 use thiserror::Error;
@@ -19,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::directory;
 
+const AUDIT_INFO: &[u8] = b"lockyard/v1/vault/audit";
 /// The most that is read of a key file; a longer file is no key file.
 const FILE_BYTES_MAX: u64 = 1024;
 /// What nobody but the owner may do with the key file; its group may read it, as systemd
@@ -94,6 +96,12 @@ impl VaultRootKey {
         created.sync_all().map_err(failed)?;
         directory::sync_parent(file).map_err(failed)?;
         Ok(key)
+    }
+
+    /// What opens the vault's audit trail: whoever may read the vault may read what was done with
+    /// it, and nobody needs the database for that.
+    pub fn audit_secret(&self) -> AuditSecret {
+        AuditSecret::from_bytes(&hkdf(&[], self.0.as_slice(), AUDIT_INFO))
     }
 
     /// The key for one purpose within the vault that has this `salt`; purposes never share a key.
@@ -197,6 +205,19 @@ mod tests {
             let read = write(text, 0o600);
             assert!(matches!(read, Err(RootKeyError::Malformed { .. })), "{text}");
         }
+    }
+
+    #[test]
+    fn the_audit_trails_secret_agrees_with_the_vector_of_its_specification() {
+        let root: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).expect("small"));
+        assert_eq!(
+            hex::encode(hkdf(&[], &root, AUDIT_INFO).as_slice()),
+            "6da69c9d060952f035132d46b4bfe3baccead4b60dbd3051048df556c25c53a0"
+        );
+        assert_eq!(
+            format!("{:?}", VaultRootKey::from_bytes(&root).audit_secret()),
+            "AuditSecret(…)"
+        );
     }
 
     #[test]

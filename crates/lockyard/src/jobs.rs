@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lockyard_access::{Issuer, Records};
+use lockyard_audit::AuditLog;
 use lockyard_base::chain;
 use lockyard_registry::{CollectMode, CollectReport, CompactReport, Registries};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -15,6 +16,9 @@ use crate::instance::Instance;
 
 /// How often expired uploads and dead parts are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How often the audit trail is tended: counts, checkpoints, retention.
+const TRAIL_EVERY: Duration = Duration::from_secs(5);
 
 /// How often garbage is collected, and scattered blobs are compacted after that.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -34,10 +38,26 @@ pub(crate) fn start(
     stop: &CancellationToken,
 ) {
     tasks.spawn(Arc::clone(&instance.keyring).run(stop.clone()));
+    tasks.spawn(keep_trail(Arc::clone(&instance.audit), stop.clone()));
     tasks.spawn(sweep(Arc::clone(&instance.registries), stop.clone()));
     tasks.spawn(tidy(Arc::clone(&instance.registries), stop.clone()));
     tasks.spawn(forget(instance.records.clone(), stop.clone()));
     tasks.spawn(tend(Arc::clone(issuer), stop.clone()));
+}
+
+/// Lets the audit trail do what is due by time. It says itself when it can't be written.
+async fn keep_trail(audit: Arc<AuditLog>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(TRAIL_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let job = async {
+        loop {
+            ticks.tick().await;
+            if let Err(error) = audit.tick().await {
+                tracing::debug!(cause = %chain(&error), "the audit trail was not tended");
+            }
+        }
+    };
+    stop.run_until_cancelled(job).await;
 }
 
 async fn tidy(registries: Arc<Registries>, stop: CancellationToken) {

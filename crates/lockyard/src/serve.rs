@@ -280,6 +280,7 @@ fn open_work(connections: u64, uploads: usize) -> String {
 /// Wipes the keys and closes the database.
 async fn close(instance: Arc<Instance>) -> Outcome {
     instance.keyring.lock_all();
+    instance.audit.close().await;
     let store = instance.store.clone();
     tokio::task::spawn_blocking(move || store.close()).await.or_fail()?;
     drop(instance);

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use lockyard_keyring::{KeyProvider, Providers, VaultAddress};
-use lockyard_vault::EmbeddedProvider;
+use lockyard_vault::AuditedProvider;
 
 /// The providers of this instance: the embedded vault, for every vault without a host name.
 #[derive(Debug)]
 pub(crate) struct Wiring {
-    embedded: Arc<EmbeddedProvider>,
+    embedded: Arc<AuditedProvider>,
 }
 
 impl Wiring {
     /// The embedded vault alone.
-    pub(crate) fn new(embedded: Arc<EmbeddedProvider>) -> Self {
+    pub(crate) fn new(embedded: Arc<AuditedProvider>) -> Self {
         Self { embedded }
     }
 }

@@ -8,13 +8,13 @@ use lockyard_access::{
     decision::known,
     directory::{ChangeError, NewAssignment, PrincipalKind, Thing},
 };
-use lockyard_arm::{Condition, ResourceId, Scope, ScopeLevel, moment};
+use lockyard_arm::{Body, Condition, ResourceId, Scope, ScopeLevel, moment};
 use lockyard_base::Guid;
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, definition, definition_id, place, unknown};
 use crate::{
-    Call, ControlError, Put, body::Body, error::of_change, group, provider::Provider,
+    Call, ControlError, Put, error::of_change, group, provider::Provider,
     subscription::must_be_ours,
 };
 
@@ -179,7 +179,7 @@ impl Wanted {
         // A condition narrows what is given: leaving it out would give more than was meant.
         for name in ["condition", "delegatedManagedIdentityResourceId"] {
             if properties.text(name)?.is_some_and(|text| !text.is_empty()) {
-                return Err(properties.refuse(name, "is not supported here, leave it out"));
+                return Err(properties.refuse(name, "is not supported here, leave it out").into());
             }
         }
         let role = properties.required("roleDefinitionId")?;

@@ -8,13 +8,12 @@ use lockyard_access::{
     decision::{ActionPattern, Permission, known},
     directory::ChangeError,
 };
-use lockyard_arm::{Condition, ResourceId, Scope};
+use lockyard_arm::{Body, BodyError, Condition, ResourceId, Scope};
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, definition_id, place, unknown};
 use crate::{
-    Call, ControlError, Put, body::Body, error::of_change, provider::Provider,
-    subscription::must_be_ours,
+    Call, ControlError, Put, error::of_change, provider::Provider, subscription::must_be_ours,
 };
 
 /// The provider of `Microsoft.Authorization/roleDefinitions`.
@@ -207,7 +206,7 @@ fn rendered(role: &RoleDefinition, snapshot: &Snapshot) -> Value {
 fn read(id: RoleDefinitionId, body: &Value) -> Result<RoleDefinition, ControlError> {
     let body = Body::of(body)?;
     let properties = body.object("properties")?;
-    let patterns = |block: &Body<'_>, name: &str| -> Result<Vec<ActionPattern>, ControlError> {
+    let patterns = |block: &Body<'_>, name: &str| -> Result<Vec<ActionPattern>, BodyError> {
         let texts = block.texts(name)?.into_iter();
         texts
             .map(|text| {
@@ -221,7 +220,9 @@ fn read(id: RoleDefinitionId, body: &Value) -> Result<RoleDefinition, ControlErr
         .map(|block| {
             let conditional = block.text("condition")?.is_some_and(|text| !text.is_empty());
             if conditional {
-                return Err(block.refuse("condition", "is not supported here, leave it out"));
+                return Err(block
+                    .refuse("condition", "is not supported here, leave it out")
+                    .into());
             }
             Ok(Permission {
                 actions: patterns(block, "actions")?,
@@ -231,7 +232,7 @@ fn read(id: RoleDefinitionId, body: &Value) -> Result<RoleDefinition, ControlErr
             })
         })
         .collect();
-    let scopes: Result<Vec<Scope>, ControlError> = properties
+    let scopes: Result<Vec<Scope>, BodyError> = properties
         .texts("assignableScopes")?
         .into_iter()
         .map(|text| {

@@ -14,9 +14,6 @@ use crate::ControlError;
 pub(crate) use assignment::Assignments;
 pub(crate) use definition::Definitions;
 
-/// The most role assignments that one list shows: all that there can be.
-pub const ROLE_ASSIGNMENTS_AT_SCOPE_MAX: usize = 4000;
-
 /// The namespace of both types.
 const NAMESPACE: &str = "Microsoft.Authorization";
 

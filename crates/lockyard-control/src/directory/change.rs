@@ -219,6 +219,15 @@ impl Objects {
         .await
     }
 
+    /// An application by its object id or its service principal's, for somebody who may change it.
+    pub fn application_to_change(
+        &self,
+        caller: PrincipalId,
+        name: &str,
+    ) -> Result<Application, ObjectsError> {
+        self.own_application(caller, known::DIRECTORY_WRITE, name)
+    }
+
     /// The application of an object id, or of the object id of its service principal, if the caller
     /// may do `action` with it.
     fn own_application(

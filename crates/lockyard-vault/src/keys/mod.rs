@@ -48,7 +48,8 @@ pub enum KeyTarget {
 }
 
 impl KeyTarget {
-    fn key(&self) -> &KeyId {
+    /// The key, or the key whose version it is.
+    pub fn key(&self) -> &KeyId {
         match self {
             Self::Key(key) => key,
             Self::Version(version) => &version.key,

@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "what tests call may fail as tests do")]
 
 mod access;
+mod audited;
 mod keys;
 mod life;
 mod lifecycle;

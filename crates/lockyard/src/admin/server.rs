@@ -157,7 +157,7 @@ async fn perform(instance: &Arc<Instance>, request: Request) -> Outcome<Vec<Stri
     match request {
         Request::Key(request) => {
             let changes = request.is_change();
-            let mut lines = super::perform_on_vault(&instance.vault, request).await?;
+            let mut lines = super::perform_on_vault(&instance.opened_vault(), request).await?;
             if changes {
                 // The keyring hears of changes by itself; waiting here for its answer means that
                 // whoever runs the command may rely on it when the command returns.

@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and who does it.
 
+mod audit;
 mod debug;
 mod key;
 mod offline;
@@ -42,6 +43,8 @@ enum Command {
     Scrub(upkeep::Scrub),
     /// Take away what no manifest needs; a server does so by itself every hour
     Gc(upkeep::Collect),
+    /// The audit trail of the embedded vault; also while a server runs
+    Audit(Room<audit::AuditCommand>),
     /// The instance's own key
     Admin(Room<AdminCommand>),
     /// Tools for looking into sealed data
@@ -72,6 +75,7 @@ pub(crate) fn run(cli: Cli) -> Outcome<ExitCode> {
     let env = Environment::read();
     let done = match cli.command {
         Command::Scrub(command) => return upkeep::scrub(command, &env),
+        Command::Audit(room) => return audit::run(room.command, &env),
         Command::Gc(command) => return upkeep::collect(command, &env),
         Command::Serve(flags) => serve(flags, &env, Protection::ServiceManaged),
         Command::Quickstart(flags) => serve(flags, &env, Protection::CustomerKey),

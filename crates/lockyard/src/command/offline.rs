@@ -1,7 +1,5 @@
 //! Commands that a running server performs if there is one, and the command itself otherwise.
 
-use std::sync::Arc;
-
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +18,7 @@ pub(super) fn on_keys(data: &DataConfig, request: KeyRequest) -> Outcome<Vec<Str
     match taken(data)? {
         None => admin::ask(&data.data_dir, Request::Key(request)),
         Some(_lock) => {
-            let vault = Arc::new(instance::open_vault(data, &Machine::real(), false)?);
+            let vault = instance::open_vault(data, &Machine::real(), false)?;
             runtime()?.block_on(admin::perform_on_vault(&vault, request))
         }
     }

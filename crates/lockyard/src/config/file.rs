@@ -11,7 +11,7 @@ use lockyard_access::ClientId;
 use lockyard_egress::Allowance;
 use serde::{Deserialize, Deserializer, de};
 
-use super::{ConfigError, Domain, LogFormat, LogLevel, LoopbackAddr};
+use super::{AuditUnwritable, ConfigError, Domain, LogFormat, LogLevel, LoopbackAddr};
 
 /// What a configuration file may say; every word is optional, and no other is accepted.
 #[derive(Debug, Default, Deserialize)]
@@ -20,6 +20,9 @@ pub(super) struct Settings {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) vault_dir: Option<PathBuf>,
     pub(super) vault_key: Option<PathBuf>,
+    pub(super) audit_dir: Option<PathBuf>,
+    pub(super) audit_unwritable: Option<AuditUnwritable>,
+    pub(super) audit_json: Option<PathBuf>,
     pub(super) service_key: Option<PathBuf>,
     pub(super) passphrase_file: Option<PathBuf>,
     pub(super) domain: Option<Domain>,

@@ -6,7 +6,7 @@ use clap::Args;
 use lockyard_access::ClientId;
 use lockyard_egress::Allowance;
 
-use super::{Domain, LogFormat, LogLevel, LoopbackAddr};
+use super::{AuditUnwritable, Domain, LogFormat, LogLevel, LoopbackAddr};
 
 /// Where the data lies and what opens it.
 #[derive(Args, Clone, Debug, Default)]
@@ -23,6 +23,15 @@ pub(crate) struct DataFlags {
     /// The embedded vault's root key; keep it elsewhere [default: vault.key in the data directory]
     #[arg(long, value_name = "FILE")]
     pub(crate) vault_key: Option<PathBuf>,
+    /// The audit trail's directory, best on a disk of its own [default: audit in the vault's]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) audit_dir: Option<PathBuf>,
+    /// What becomes of a use of a key that can't be recorded [default: refuse]
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) audit_unwritable: Option<AuditUnwritable>,
+    /// A file to which every audit event is written as a line of JSON, in clear [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_json: Option<PathBuf>,
     /// A key file or recovery code that opens the service key; keep it elsewhere
     /// [default: the systemd credential lockyard-service-key, or service.key in the data directory]
     #[arg(long, value_name = "FILE")]

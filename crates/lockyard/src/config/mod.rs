@@ -28,6 +28,7 @@ use file::Settings;
 const DATA_DIR: &str = "./lockyard-data";
 const SERVICE_KEY: &str = "service.key";
 const VAULT_DIR: &str = "vault";
+const AUDIT_DIR: &str = "audit";
 const VAULT_KEY: &str = "vault.key";
 const CREDENTIAL: &str = "lockyard-service-key";
 
@@ -42,8 +43,25 @@ pub(crate) struct DataConfig {
     pub(crate) vault_key: PathBuf,
     /// Whether the root key lies in the data directory because nothing else was said.
     pub(crate) vault_key_beside: bool,
+    /// The audit trail's directory.
+    pub(crate) audit_dir: PathBuf,
+    /// What becomes of a use of a key that can't be recorded.
+    pub(crate) audit_unwritable: AuditUnwritable,
+    /// A file that gets every audit event in clear, if wanted.
+    pub(crate) audit_json: Option<PathBuf>,
     /// What opens the service key.
     pub(crate) service: ServiceSource,
+}
+
+/// What becomes of a use of a key that can't be recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AuditUnwritable {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// It is done all the same, and the trail says later how many it missed.
+    Allow,
 }
 
 /// What opens the service key.
@@ -194,6 +212,8 @@ impl DataConfig {
             None => absolute(DATA_DIR.into())?,
         };
         let vault_dir = chosen(flags.vault_dir, &file.vault_dir)?;
+        let vault_dir = vault_dir.unwrap_or_else(|| data_dir.join(VAULT_DIR));
+        let audit_dir = chosen(flags.audit_dir, &file.audit_dir)?;
         let vault_key = chosen(flags.vault_key, &file.vault_key)?;
         // A flag for one of the two overrules the file's word on the other.
         let flagged = flags.service_key.is_some() || flags.passphrase_file.is_some();
@@ -212,7 +232,10 @@ impl DataConfig {
         };
         Ok(Self {
             vault_key_beside: vault_key.is_none(),
-            vault_dir: vault_dir.unwrap_or_else(|| data_dir.join(VAULT_DIR)),
+            audit_dir: audit_dir.unwrap_or_else(|| vault_dir.join(AUDIT_DIR)),
+            audit_unwritable: flags.audit_unwritable.or(file.audit_unwritable).unwrap_or_default(),
+            audit_json: chosen(flags.audit_json, &file.audit_json)?,
+            vault_dir,
             vault_key: vault_key.unwrap_or_else(|| data_dir.join(VAULT_KEY)),
             service,
             data_dir,

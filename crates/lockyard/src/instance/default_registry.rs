@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use lockyard_audit::Operation;
 use lockyard_keyring::{Identity, KeyId, VersionedKeyId};
 use lockyard_oci::RegistryName;
 use lockyard_registry::{CustomerKey, RegistrySummary};
 use lockyard_vault::{RsaSize, VaultError};
 
-use super::Instance;
+use super::{Deed, Instance};
 use crate::failure::{Failure, OrFail as _, Outcome};
 
 /// The vault and the key that `quickstart` makes.
@@ -56,7 +57,15 @@ impl Instance {
             Some(key) => {
                 let identity = Identity::random(&*self.machine.entropy);
                 let (vault, granted) = (Arc::clone(&self.vault), key.key.clone());
-                blocking(move || vault.grant(&identity, &granted)).await?;
+                let deed = Deed {
+                    operation: Operation::VAULT_ACCESS_POLICY_CHANGE,
+                    vault: Some(granted.vault.clone()),
+                    id: granted.to_string(),
+                    client: "lockyard: a new registry",
+                };
+                let done = blocking(move || vault.grant(&identity, &granted)).await;
+                self.trail(deed, done.as_ref().err()).await;
+                done?;
                 Some(CustomerKey { provider: Arc::clone(&self.provider) as _, key, identity })
             }
         };
@@ -74,7 +83,13 @@ async fn quickstart_key(instance: &Instance) -> Outcome<VersionedKeyId> {
         }
         None => return Err(Failure::text("the quickstart's key has no vault")),
     };
-    blocking(move || {
+    let deed = Deed {
+        operation: Operation::KEY_CREATE,
+        vault: Some(key.vault.clone()),
+        id: key.to_string(),
+        client: "lockyard quickstart",
+    };
+    let done = blocking(move || {
         match vault.create_vault(&key.vault) {
             Ok(()) | Err(VaultError::VaultExists(_)) => {}
             Err(error) => return Err(error),
@@ -88,8 +103,9 @@ async fn quickstart_key(instance: &Instance) -> Outcome<VersionedKeyId> {
         }
         vault.create_key(&key, RsaSize::R3072).map(Some)
     })
-    .await?
-    .ok_or_else(|| Failure::text("the quickstart's key has no version"))
+    .await;
+    instance.trail(deed, done.as_ref().err()).await;
+    done?.ok_or_else(|| Failure::text("the quickstart's key has no version"))
 }
 
 /// Runs a step of our own where blocking is allowed.

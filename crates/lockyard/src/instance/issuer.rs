@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use lockyard_access::{
-    Directory, Issuer, Origins, Records,
-    issuer::Setup,
-};
+use lockyard_access::{Directory, Issuer, Origins, Records, issuer::Setup};
 use lockyard_egress::{Egress, Policy, Roots};
 use lockyard_web::{FixedHost, Names};
 

@@ -11,15 +11,17 @@ mod default_registry;
 mod directory;
 mod issuer;
 mod standing;
+mod trail;
 
 use std::sync::Arc;
 
 use lockyard_access::Records;
-use lockyard_blobs::{LocalParts, PartStore};
+use lockyard_audit::{AuditLog, Opening, Settings, Unwritable};
+use lockyard_blobs::{LocalParts, PartStore, SystemDisk};
 use lockyard_keyring::{InstanceKeys, Keyring, LeasePolicy, Providers};
 use lockyard_registry::{Ground, KeySource, Limits, Registries, instance};
 use lockyard_store::{Engine, Store, registry};
-use lockyard_vault::{EmbeddedProvider, Vault, VaultRootKey};
+use lockyard_vault::{AuditedProvider, EmbeddedProvider, Vault, VaultRootKey};
 
 pub(crate) use authority::authority;
 pub(crate) use crash::check_after_crash;
@@ -27,9 +29,10 @@ pub(crate) use default_registry::{Protection, blocking, blocking_outcome, defaul
 pub(crate) use directory::{Endpoints, OwnerLogin, bootstrap_file, directory};
 pub(crate) use issuer::issuer;
 pub(crate) use standing::{key_in_words, standing_in_words};
+pub(crate) use trail::Deed;
 
 use crate::{
-    config::DataConfig,
+    config::{AuditUnwritable, DataConfig},
     data_dir::DataDir,
     failure::{Failure, OrFail as _, Outcome},
     machine::Machine,
@@ -53,7 +56,9 @@ pub(crate) struct Instance {
     /// The embedded vault.
     pub(crate) vault: Arc<Vault>,
     /// The embedded vault as registries use it.
-    pub(crate) provider: Arc<EmbeddedProvider>,
+    pub(crate) provider: Arc<AuditedProvider>,
+    /// What was done with the embedded vault.
+    pub(crate) audit: Arc<AuditLog>,
     /// Whether the instance was complete when it was opened.
     pub(crate) complete: bool,
     /// Nobody else may use the directory while this lives.
@@ -104,10 +109,23 @@ pub(crate) fn open_store(
     Ok(OpenedStore { store, opened })
 }
 
-/// Opens the embedded vault; makes it if its directory is empty and `may_found` says so.
+/// The embedded vault, and the trail of what is done with it.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenedVault {
+    /// The vault.
+    pub(crate) vault: Arc<Vault>,
+    /// The trail.
+    pub(crate) audit: Arc<AuditLog>,
+}
+
+/// Opens the embedded vault and its audit trail; makes it if its directory is empty and `may_found` says so.
 ///
 /// A vault that was there once is never replaced by an empty one: its keys would seem deleted.
-pub(crate) fn open_vault(data: &DataConfig, machine: &Machine, may_found: bool) -> Outcome<Vault> {
+pub(crate) fn open_vault(
+    data: &DataConfig,
+    machine: &Machine,
+    may_found: bool,
+) -> Outcome<OpenedVault> {
     let key = if may_found {
         VaultRootKey::read_or_create(&data.vault_key, &data.vault_dir, &*machine.entropy)
     } else if data.vault_dir.join("vault.db").exists() {
@@ -118,8 +136,32 @@ pub(crate) fn open_vault(data: &DataConfig, machine: &Machine, may_found: bool) 
             "give the vault's directory with `--vault-dir DIR`, or restore it from its backup",
         ));
     };
-    let (clock, entropy) = (Arc::clone(&machine.clock), Arc::clone(&machine.entropy));
-    Vault::open(&data.vault_dir, &key.or_fail()?, clock, entropy).or_fail()
+    let key = key.or_fail()?;
+    let Machine { clock, entropy } = machine.clone();
+    // The vault's lock keeps other processes from the trail as well.
+    let vault = Vault::open(&data.vault_dir, &key, Arc::clone(&clock), Arc::clone(&entropy));
+    let vault = Arc::new(vault.or_fail()?);
+    let audit = AuditLog::open(Opening {
+        directory: data.audit_dir.clone(),
+        secret: key.audit_secret(),
+        disk: Arc::new(SystemDisk),
+        clock,
+        entropy,
+        settings: Settings {
+            unwritable: match data.audit_unwritable {
+                AuditUnwritable::Refuse => Unwritable::Refuse,
+                AuditUnwritable::Allow => Unwritable::Allow,
+            },
+            json_lines: data.audit_json.clone(),
+            ..Settings::default()
+        },
+    })
+    .map_err(|error| {
+        Failure::new(&error)
+            .context(&format!("cannot open the audit trail in `{}`", data.audit_dir.display()))
+            .advise("give its directory with `--audit-dir DIR`; nothing was changed")
+    })?;
+    Ok(OpenedVault { vault, audit })
 }
 
 impl Instance {
@@ -147,8 +189,9 @@ impl Instance {
         let parts: Arc<dyn PartStore> = Arc::new(LocalParts::open(&dir.parts()).or_fail()?);
         // With a registry in it, an instance is complete.
         let complete = !store.read_blocking(registry::list).or_fail()?.is_empty();
-        let vault = Arc::new(open_vault(data, &machine, may_found && !complete)?);
-        let provider = Arc::new(EmbeddedProvider::new(Arc::clone(&vault)));
+        let OpenedVault { vault, audit } = open_vault(data, &machine, may_found && !complete)?;
+        let provider = EmbeddedProvider::new(Arc::clone(&vault));
+        let provider = Arc::new(AuditedProvider::new(provider, Arc::clone(&audit) as _));
         let providers: Arc<dyn Providers> = Arc::new(Wiring::new(Arc::clone(&provider)));
         let keys: Arc<InstanceKeys> = opened.keys;
         let source = Arc::new(KeySource::new(store.clone(), Arc::clone(&keys)));
@@ -169,7 +212,23 @@ impl Instance {
             entropy: Arc::clone(&machine.entropy),
             limits: Limits::default(),
         });
-        Ok(Self { machine, store, records, keyring, registries, vault, provider, complete, dir })
+        Ok(Self {
+            machine,
+            store,
+            records,
+            keyring,
+            registries,
+            vault,
+            provider,
+            audit,
+            complete,
+            dir,
+        })
+    }
+
+    /// The embedded vault with its trail.
+    pub(crate) fn opened_vault(&self) -> OpenedVault {
+        OpenedVault { vault: Arc::clone(&self.vault), audit: Arc::clone(&self.audit) }
     }
 
     /// Wipes the keys and closes the database.

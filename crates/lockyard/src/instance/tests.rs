@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use lockyard_base::{HandClock, SeededEntropy};
 
 use super::*;
-use crate::config::{Domain, ServiceSource};
+use crate::config::{AuditUnwritable, Domain, ServiceSource};
 
 struct World {
     folder: tempfile::TempDir,
@@ -25,6 +25,9 @@ impl World {
         let data_dir = self.folder.path().join("data");
         DataConfig {
             vault_dir: data_dir.join("vault"),
+            audit_dir: data_dir.join("vault/audit"),
+            audit_unwritable: AuditUnwritable::Refuse,
+            audit_json: None,
             vault_key: data_dir.join("vault.key"),
             vault_key_beside: true,
             service: ServiceSource::Beside(data_dir.join("service.key")),

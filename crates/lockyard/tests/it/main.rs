@@ -9,6 +9,7 @@
     reason = "tests fail by panicking, and live in the machine's own time"
 )]
 
+mod audit;
 mod clients;
 mod conformance;
 mod disk;
@@ -37,6 +38,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let rooms = [
+        ("audit", audit::stories()),
         ("clients", clients::stories()),
         ("conformance", conformance::stories()),
         ("durable", durable::stories()),

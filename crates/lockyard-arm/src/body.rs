@@ -4,21 +4,43 @@
 //! (BEHAVIOUR 2.1). What is not read is ignored, as callers are newer than we are; what is read and
 //! wrong is refused with its name.
 
-use lockyard_arm::ArmError;
 use serde_json::{Map, Value};
+use thiserror::Error;
 
-use crate::ControlError;
+/// A body, or a property of it, is not what it must be.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}{message}", Quoted(.path))]
+pub struct BodyError {
+    path: String,
+    message: String,
+}
+
+impl BodyError {
+    /// The property's path, `properties.roleName`; empty for the body itself.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+/// A path in front of what is said of it.
+struct Quoted<'p>(&'p str);
+
+impl std::fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, "`{}` ", self.0) }
+    }
+}
 
 /// An object of a body, and where it stands.
 #[derive(Clone, Debug)]
-pub(crate) struct Body<'b> {
+pub struct Body<'b> {
     fields: Option<&'b Map<String, Value>>,
     path: String,
 }
 
 impl<'b> Body<'b> {
     /// The body itself, which must be an object.
-    pub(crate) fn of(value: &'b Value) -> Result<Self, ControlError> {
+    pub fn of(value: &'b Value) -> Result<Self, BodyError> {
         match value {
             Value::Object(fields) => Ok(Self { fields: Some(fields), path: String::new() }),
             _ => Err(refused("", "the body is not a JSON object")),
@@ -26,7 +48,7 @@ impl<'b> Body<'b> {
     }
 
     /// An object inside; one that is absent or null has no properties.
-    pub(crate) fn object(&self, name: &str) -> Result<Self, ControlError> {
+    pub fn object(&self, name: &str) -> Result<Self, BodyError> {
         let path = self.place(name);
         match self.get(name) {
             None => Ok(Self { fields: None, path }),
@@ -36,7 +58,7 @@ impl<'b> Body<'b> {
     }
 
     /// A text; `None` if it is absent or null.
-    pub(crate) fn text(&self, name: &str) -> Result<Option<&'b str>, ControlError> {
+    pub fn text(&self, name: &str) -> Result<Option<&'b str>, BodyError> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -45,12 +67,21 @@ impl<'b> Body<'b> {
     }
 
     /// A text that must be there.
-    pub(crate) fn required(&self, name: &str) -> Result<&'b str, ControlError> {
+    pub fn required(&self, name: &str) -> Result<&'b str, BodyError> {
         self.text(name)?.ok_or_else(|| refused(&self.place(name), "is required"))
     }
 
+    /// A truth value; `None` if it is absent or null.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, BodyError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(_) => Err(refused(&self.place(name), "must be true or false")),
+        }
+    }
+
     /// A list; `None` if it is absent or null.
-    pub(crate) fn list(&self, name: &str) -> Result<Option<&'b [Value]>, ControlError> {
+    pub fn list(&self, name: &str) -> Result<Option<&'b [Value]>, BodyError> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::Array(list)) => Ok(Some(list)),
@@ -59,7 +90,7 @@ impl<'b> Body<'b> {
     }
 
     /// A list of texts; empty if it is absent or null.
-    pub(crate) fn texts(&self, name: &str) -> Result<Vec<&'b str>, ControlError> {
+    pub fn texts(&self, name: &str) -> Result<Vec<&'b str>, BodyError> {
         let text = |value: &'b Value| {
             value.as_str().ok_or_else(|| refused(&self.place(name), "must be a list of strings"))
         };
@@ -67,7 +98,7 @@ impl<'b> Body<'b> {
     }
 
     /// A list of objects; empty if it is absent or null.
-    pub(crate) fn objects(&self, name: &str) -> Result<Vec<Self>, ControlError> {
+    pub fn objects(&self, name: &str) -> Result<Vec<Self>, BodyError> {
         let object = |value: &'b Value| match value {
             Value::Object(fields) => Ok(Self { fields: Some(fields), path: self.place(name) }),
             _ => Err(refused(&self.place(name), "must be a list of objects")),
@@ -76,17 +107,17 @@ impl<'b> Body<'b> {
     }
 
     /// The names and values of all properties.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'b String, &'b Value)> {
+    pub fn entries(&self) -> impl Iterator<Item = (&'b String, &'b Value)> {
         self.fields.into_iter().flatten()
     }
 
     /// Whether the object is there.
-    pub(crate) fn is_there(&self) -> bool {
+    pub fn is_there(&self) -> bool {
         self.fields.is_some()
     }
 
     /// Refuses a property of this object.
-    pub(crate) fn refuse(&self, name: &str, message: &str) -> ControlError {
+    pub fn refuse(&self, name: &str, message: &str) -> BodyError {
         refused(&self.place(name), message)
     }
 
@@ -103,10 +134,8 @@ impl<'b> Body<'b> {
     }
 }
 
-fn refused(place: &str, message: &str) -> ControlError {
-    let text = if place.is_empty() { message.to_owned() } else { format!("`{place}` {message}") };
-    let error = ArmError::new("InvalidRequestContent", text);
-    ControlError::Invalid(if place.is_empty() { error } else { error.with_target(place) })
+fn refused(path: &str, message: &str) -> BodyError {
+    BodyError { path: path.to_owned(), message: message.to_owned() }
 }
 
 #[cfg(test)]
