@@ -51,6 +51,7 @@ pub struct Opening {
 pub struct AuditLog {
     node: NodeId,
     public_key: PublicKey,
+    new: bool,
     clock: Arc<dyn Clock>,
     tally: Arc<Mutex<Tally>>,
     /// `None` once the log is being dropped.
@@ -68,7 +69,8 @@ impl AuditLog {
         let settings = settings.within_limits();
         make_directory(&*disk, &directory).map_err(OpenAuditError::Io)?;
         let listing = files::list(&*disk, &directory).map_err(OpenAuditError::Io)?;
-        let keys = keys(&*disk, &directory, &secret, &*entropy, listing.segments.is_empty())?;
+        let new = listing.segments.is_empty();
+        let keys = keys(&*disk, &directory, &secret, &*entropy, new)?;
         let chain = Chain::read(&*disk, &directory, keys.identity.node, &listing.segments)
             .map_err(OpenAuditError::Io)?;
         let (resume, place) = resume(&*disk, &directory, &chain).map_err(OpenAuditError::Io)?;
@@ -94,6 +96,7 @@ impl AuditLog {
         Ok(Arc::new(Self {
             node: identity.node,
             public_key: identity.public,
+            new,
             clock,
             tally,
             queue: Some(queue),
@@ -109,6 +112,11 @@ impl AuditLog {
     /// What verifies the log's checkpoints; worth writing down elsewhere.
     pub fn public_key(&self) -> PublicKey {
         self.public_key
+    }
+
+    /// Whether this opening made the log. Where there should have been one, that one is lost.
+    pub fn is_new(&self) -> bool {
+        self.new
     }
 
     /// Signs how far the log has come, in the log and for keeping elsewhere.

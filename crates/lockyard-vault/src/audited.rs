@@ -4,7 +4,7 @@
 //! A use that can't be recorded is refused as *unreachable*: nothing was said about the right to
 //! it. A denial is a denial all the same, or whoever fills the disk could keep a registry open.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use lockyard_audit::{Audit, Event, Operation, Outcome};
@@ -13,12 +13,14 @@ use lockyard_keyring::{
     CustomerShare, Denial, Identity, KeyId, KeyProvider, KeyVersion, ProviderError, VaultAddress,
     VersionedKeyId, WrappedShare,
 };
-use tokio::{sync::watch, task};
+use tokio::{sync::watch, task, time::timeout};
 
 use crate::{EmbeddedProvider, Vault};
 
 /// What callers inside this process call themselves.
 const CLIENT: &str = "lockyard";
+/// How long a refusal waits for its record.
+const REFUSAL_PATIENCE: Duration = Duration::from_millis(300);
 
 /// An [`EmbeddedProvider`] whose every use is recorded.
 #[derive(Clone, Debug)]
@@ -45,12 +47,20 @@ impl AuditedProvider {
             audit: Arc::clone(&self.audit),
             use_,
         };
-        let recorded = task::spawn_blocking(move || event.append()).await.unwrap_or_else(|error| {
-            Err(ProviderError::Unreachable(format!("the audit trail's task ended: {error}")))
-        });
-        match (result, recorded) {
-            (Ok(_), Err(refused)) => Err(refused),
-            (result, _) => result,
+        let recording = task::spawn_blocking(move || event.append());
+        match result {
+            Ok(value) => match recording.await {
+                Ok(recorded) => recorded.map(|()| value),
+                Err(error) => Err(ProviderError::Unreachable(format!(
+                    "the audit trail's task ended: {error}"
+                ))),
+            },
+            Err(refusal) => {
+                // Recording goes on by itself if it takes longer; whoever stalls the trail's disk
+                // must not hold up a lock.
+                drop(timeout(REFUSAL_PATIENCE, recording).await);
+                Err(refusal)
+            }
         }
     }
 

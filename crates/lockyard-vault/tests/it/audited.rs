@@ -1,8 +1,12 @@
 //! Every use of a key by a registry is recorded before its result is given, or refused.
 
-use std::sync::Arc;
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use lockyard_audit::MemoryAudit;
+use async_trait::async_trait;
+use lockyard_audit::{Audit, AuditError, Event, MemoryAudit, Recorded};
 use lockyard_keyring::{KeyProvider as _, ProviderError};
 use lockyard_vault::{AuditedProvider, RsaSize};
 
@@ -65,4 +69,40 @@ async fn a_use_that_cannot_be_recorded_is_out_of_reach_and_a_denial_stays_one() 
     assert!(matches!(error, ProviderError::Denied(..)), "{error:?}");
     audit.refuse(false);
     audited.unwrap_key(&REGISTRY, &version, &wrapped).await.expect("it heals by itself");
+}
+
+/// A trail whose disk answers only when the test lets it.
+#[derive(Debug, Default)]
+struct Stalled(Mutex<()>);
+
+#[async_trait]
+impl Audit for Stalled {
+    async fn append(&self, event: Event) -> Result<Recorded, AuditError> {
+        self.append_blocking(event)
+    }
+
+    fn append_blocking(&self, _: Event) -> Result<Recorded, AuditError> {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        Err(AuditError::Closed)
+    }
+
+    fn note_unauthenticated(&self, _: &'static str, _: Option<IpAddr>) {}
+}
+
+#[test]
+fn a_stalled_trail_holds_up_no_denial() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let world = World::new();
+    let vault = world.open();
+    let id = key("payments", "release");
+    vault.create_vault(&id.vault).expect("made");
+    let version = vault.create_key(&id, RsaSize::R2048).expect("made");
+    let audit = Arc::new(Stalled::default());
+    let audited = AuditedProvider::new(provider(&vault), Arc::clone(&audit) as _);
+    // The trail's thread gets no further than this lock for as long as the denial is awaited.
+    let stalled = audit.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let denied = runtime.block_on(audited.wrap_key(&STRANGER, &version, &world.share()));
+    drop(stalled);
+    let error = refused(denied);
+    assert!(matches!(error, ProviderError::Denied(..)), "{error:?}");
 }

@@ -161,6 +161,12 @@ pub(crate) fn open_vault(
             .context(&format!("cannot open the audit trail in `{}`", data.audit_dir.display()))
             .advise("give its directory with `--audit-dir DIR`; nothing was changed")
     })?;
+    if audit.is_new() && !vault.vaults().or_fail()?.is_empty() {
+        tracing::warn!(
+            "the audit trail begins anew although the vault was used before: give its directory \
+             with `--audit-dir`, or compare with a checkpoint that was kept elsewhere"
+        );
+    }
     Ok(OpenedVault { vault, audit })
 }
 
