@@ -29,13 +29,13 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("registry", &["access", "base", "oci", "seal", "keyring", "store", "blobs"]),
     ("control", &["access", "arm", "base"]),
     // ring 4: the faces
-    ("web", &["access", "base", "oci", "keyring", "registry"]),
+    ("web", &["access", "arm", "base", "control", "oci", "keyring", "registry"]),
     // ring 5: composition and chores
     (
         "lockyard",
         &[
-            "access", "audit", "base", "egress", "oci", "keyring", "store", "blobs", "vault",
-            "registry", "web",
+            "access", "arm", "audit", "base", "control", "egress", "oci", "keyring", "store",
+            "blobs", "vault", "registry", "web",
         ],
     ),
     ("bench", &[]),

@@ -15,13 +15,15 @@ use axum::{
 use http::{HeaderMap, StatusCode, Version, header, request::Parts};
 use lockyard_access::Issuer;
 use lockyard_base::{Clock, Entropy};
+use lockyard_control::{Control, Objects};
 use lockyard_oci::{ErrorCode, RegistryName};
 use lockyard_registry::{Caller, Registries};
 
 use crate::{
-    Connection, Credentials, Metrics, Names,
+    Connection, Credentials, Metrics, Names, arm,
     basic::{Basic, BasicError},
     failure::OciFailure,
+    graph,
     host::{Authority, FixedHost, OwnHost},
     limit::{HEADER_BYTES_MAX, URL_BYTES_MAX},
     linger::Loan,
@@ -36,8 +38,12 @@ pub struct Faces {
     pub registries: Arc<Registries>,
     /// Knows the owner's credentials.
     pub credentials: Arc<dyn Credentials>,
-    /// Issues tokens.
+    /// Issues tokens and knows its own.
     pub issuer: Arc<Issuer>,
+    /// Subscriptions, resource groups and the resources in them.
+    pub control: Arc<Control>,
+    /// The directory's objects.
+    pub objects: Objects,
     /// Our own host names.
     pub names: Names,
     /// The registry that `localhost` stands for.
@@ -97,6 +103,10 @@ pub(crate) enum House {
     Registry(Site),
     /// The token issuer.
     Login,
+    /// Resource Manager.
+    Management,
+    /// The directory.
+    Graph,
 }
 
 /// The registry that a request is for, and the host that its client wrote.
@@ -124,6 +134,8 @@ async fn enter(State(door): State<Arc<Door>>, request: Request) -> Response {
             let house = login::House { issuer, entropy: &**entropy };
             login::answer(house, request, watch.correlation()).await
         }
+        Ok(House::Management) => arm::answer(&door.faces, request, watch.correlation()).await,
+        Ok(House::Graph) => graph::answer(&door.faces, request, watch.correlation()).await,
         Err(failure) => oci::answer(&door, Err(failure), request, watch.correlation()).await,
     };
     loan.settle(response.status()).await;
@@ -171,12 +183,9 @@ impl Door {
                 Ok(House::Registry(Site { registry, realm }))
             }
             Some(OwnHost::Fixed(FixedHost::Login)) => Ok(House::Login),
-            Some(
-                OwnHost::Vault(_)
-                | OwnHost::Fixed(
-                    FixedHost::Management | FixedHost::Graph | FixedHost::Portal | FixedHost::Blob,
-                ),
-            )
+            Some(OwnHost::Fixed(FixedHost::Management)) => Ok(House::Management),
+            Some(OwnHost::Fixed(FixedHost::Graph)) => Ok(House::Graph),
+            Some(OwnHost::Vault(_) | OwnHost::Fixed(FixedHost::Portal | FixedHost::Blob))
             | None => {
                 let domain = self.faces.names.domain();
                 Err(misdirected(&format!("registries are at `<registry>.cr.{domain}`")))

@@ -4,12 +4,16 @@
 //! a room, and renders what comes back. It holds no keys, writes no SQL and decides no access; each
 //! of those is somewhere that can be tested without a socket.
 
+mod arm;
 mod basic;
+mod bearer;
 mod connect;
 mod connection;
 mod faces;
 mod failure;
+mod graph;
 mod host;
+mod intake;
 pub mod limit;
 mod linger;
 mod login;

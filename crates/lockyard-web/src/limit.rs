@@ -50,6 +50,12 @@ pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 /// The most tunnels of the CONNECT listener at once.
 pub const TUNNELS_MAX: usize = 512;
 
+/// The longest body of a call to Resource Manager in bytes: Azure's limit of a template.
+pub const ARM_BODY_BYTES_MAX: usize = 4 << 20;
+
+/// The longest body of a call to Graph in bytes; a thousand ids have a twentieth of it.
+pub const GRAPH_BODY_BYTES_MAX: usize = 1 << 20;
+
 /// How long clients are asked to wait when the registry cannot be used for the moment: the
 /// interval at which a locked registry asks its vault again.
 pub const RETRY_AFTER_SECONDS: &str = "10";

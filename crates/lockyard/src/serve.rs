@@ -7,6 +7,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use lockyard_access::{Directory, Issuer};
+use lockyard_control::{Control, Objects};
 use lockyard_registry::RegistrySummary;
 use lockyard_web::{Faces, FixedHost, IdentityEndpoint, Metrics, Names, Ops, Proxy, Served};
 use rustls::{ServerConfig, sign::CertifiedKey};
@@ -72,6 +73,7 @@ struct Ready {
     names: Names,
     directory: Arc<Directory>,
     issuer: Arc<Issuer>,
+    control: Arc<Control>,
     default_registry: RegistrySummary,
 }
 
@@ -109,6 +111,11 @@ impl Ready {
         })
         .await?;
         let default_registry = instance::default_registry(&instance, protection).await?;
+        let (records, clock) = (instance.records.clone(), Arc::clone(&instance.machine.clock));
+        let (keeper, kept) = (Arc::clone(&directory), default_registry.name.clone());
+        let control =
+            instance::blocking_outcome(move || instance::control(records, keeper, clock, &kept))
+                .await?;
         Ok(Self {
             instance: Arc::new(instance),
             addresses,
@@ -118,6 +125,7 @@ impl Ready {
             names,
             directory,
             issuer,
+            control,
             default_registry,
         })
     }
@@ -182,6 +190,8 @@ impl Ready {
             registries: Arc::clone(&instance.registries),
             credentials: Arc::new(OwnerLogin(Arc::clone(&self.directory))),
             issuer: Arc::clone(&self.issuer),
+            control: Arc::clone(&self.control),
+            objects: Objects::new(Arc::clone(&self.directory)),
             names: names.clone(),
             default_registry: self.default_registry.name.clone(),
             http_login: config.http_login,

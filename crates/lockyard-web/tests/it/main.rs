@@ -4,12 +4,16 @@
 
 mod blob;
 mod doors;
+mod graph;
 mod list;
 mod locked;
 mod login;
+mod management;
 mod manifest;
+mod office;
 mod ops;
 mod socket;
+mod strangers;
 mod support;
 mod unauthorized;
 mod upload;

@@ -14,7 +14,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
-use lockyard_access::Records;
+use lockyard_access::{
+    Directory, Records,
+    directory::{Cost, Founding},
+};
 use lockyard_base::{Clock, Entropy, HandClock, SeededEntropy};
 use lockyard_blobs::LocalParts;
 use lockyard_keyring::{
@@ -30,6 +33,8 @@ use lockyard_web::{Faces, Metrics, Names};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
+use crate::office::Office;
+
 pub(crate) const KEY: &str = "myvault/my-key/0123456789abcdef0123456789abcdef";
 pub(crate) const PORT: u16 = 5000;
 
@@ -40,6 +45,7 @@ pub(crate) struct World {
     pub(crate) vault: Arc<Vault>,
     pub(crate) clock: Arc<HandClock>,
     pub(crate) login: String,
+    pub(crate) office: Office,
     pub(crate) default: lockyard_base::RegistryId,
     _directory: tempfile::TempDir,
 }
@@ -66,6 +72,17 @@ impl World {
         let records = Records::new(store.clone(), Arc::clone(&instance), Arc::clone(&entropy));
         let (owner, secret) = Owner::generate(&*entropy);
         owner.store(&records).unwrap();
+        let founding = Founding::generate(&*entropy, "yard.example");
+        let founded = Directory::found(
+            records.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            &founding,
+            Cost::NEGLIGIBLE,
+        )
+        .unwrap();
+        let names = Names::new("yard.example", 8443);
+        let office = Office::open(records, founded, &clock, &names, founding);
         let vault = Arc::new(Vault::new());
         let keyring = Arc::new(Keyring::new(
             opened.service,
@@ -95,8 +112,10 @@ impl World {
         let faces = Faces {
             registries,
             credentials: Arc::new(owner),
-            issuer: crate::login::House::new(directory.path(), &clock, &entropy).issuer,
-            names: Names::new("yard.example", 8443),
+            issuer: Arc::clone(&office.issuer),
+            control: Arc::clone(&office.control),
+            objects: office.objects.clone(),
+            names,
             default_registry,
             http_login: false,
             clock,
@@ -104,7 +123,7 @@ impl World {
             metrics: Metrics::new(),
         };
         let login = format!("Basic {login}");
-        Self { faces, keyring, vault, clock: hand, login, default, _directory: directory }
+        Self { faces, keyring, vault, clock: hand, login, office, default, _directory: directory }
     }
 
     /// The plain door, as tools on this machine use it.

@@ -6,6 +6,7 @@
 //! is complete; what is missing then was lost, and is never made anew.
 
 mod authority;
+mod control;
 mod crash;
 mod default_registry;
 mod directory;
@@ -24,6 +25,7 @@ use lockyard_store::{Engine, Store, registry};
 use lockyard_vault::{AuditedProvider, EmbeddedProvider, Vault, VaultRootKey};
 
 pub(crate) use authority::authority;
+pub(crate) use control::control;
 pub(crate) use crash::check_after_crash;
 pub(crate) use default_registry::{Protection, blocking, blocking_outcome, default_registry};
 pub(crate) use directory::{Endpoints, OwnerLogin, bootstrap_file, directory};

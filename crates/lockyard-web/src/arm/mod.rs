@@ -1,0 +1,146 @@
+//! Resource Manager's face, `management.<domain>`.
+//!
+//! Every request goes the same way: who asks, what for, in which version. The face reads paths and
+//! renders answers; what is there and who may is the control plane's to say. Which provider keeps
+//! a resource, its table says: a new type needs nothing here.
+
+mod failure;
+mod metadata;
+mod path;
+mod resource;
+mod subscription;
+
+use axum::{body::Body, extract::Request, response::Response};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use lockyard_access::issuer::Audience;
+use lockyard_arm::{ApiVersion, parse_filter};
+use lockyard_control::Call;
+use serde_json::Value;
+
+use crate::{
+    bearer,
+    faces::Faces,
+    intake,
+    limit::ARM_BODY_BYTES_MAX,
+    trace::{Correlation, RouteTemplate},
+};
+
+use failure::ArmFailure;
+use path::Target;
+
+/// What an endpoint answers.
+type Answer = Result<Response, ArmFailure>;
+
+/// One request of somebody who is known, to a version that was named.
+struct Asked<'f> {
+    faces: &'f Faces,
+    call: Call,
+    method: Method,
+    body: Value,
+}
+
+/// Answers a request, whatever it asks for.
+pub(crate) async fn answer(faces: &Faces, request: Request, correlation: &Correlation) -> Response {
+    let (parts, body) = request.into_parts();
+    let target = Target::parse(parts.uri.path());
+    let template = target.as_ref().map_or("other", Target::template);
+    let answer = match target {
+        Ok(Target::Metadata) if parts.method == Method::GET => Ok(metadata::endpoints(faces)),
+        target => known(faces, target, &parts, body).await,
+    };
+    let mut response = answer.unwrap_or_else(|failure| failure.render(correlation));
+    let headers = response.headers_mut();
+    for (name, value) in
+        [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::CACHE_CONTROL, "no-cache")]
+    {
+        let _none = headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Ok(id) = HeaderValue::from_str(&correlation.to_string()) {
+        for name in ["x-ms-request-id", "x-ms-correlation-request-id"] {
+            let _none = headers.insert(name, id.clone());
+        }
+    }
+    let _none = response.extensions_mut().insert(RouteTemplate(template));
+    response
+}
+
+/// Answers somebody who must be known; nobody else learns even which paths there are.
+async fn known(
+    faces: &Faces,
+    target: Result<Target, path::PathError>,
+    parts: &Parts,
+    body: Body,
+) -> Answer {
+    let caller = bearer::caller(&parts.headers, &faces.issuer, Audience::Management);
+    let caller = caller.map_err(|error| ArmFailure::unknown_caller(faces, &error))?;
+    let target = target?;
+    let allowed = target.methods();
+    if !allowed.contains(&parts.method) {
+        return Err(ArmFailure::method(&allowed));
+    }
+    let query = Query::read(parts.uri.query())?;
+    let call = Call { caller: caller.principal, version: query.version, filter: query.filter };
+    let body = if [Method::PUT, Method::PATCH, Method::POST].contains(&parts.method) {
+        intake::json(body, ARM_BODY_BYTES_MAX).await?
+    } else {
+        Value::Null
+    };
+    let asked = Asked { faces, call, method: parts.method.clone(), body };
+    match target {
+        Target::Metadata => Err(ArmFailure::method(&allowed)),
+        Target::Tenants => Ok(subscription::tenants(&asked)),
+        Target::Subscriptions => Ok(subscription::list(&asked)),
+        Target::Subscription(id) => subscription::show(&asked, id),
+        Target::Locations(id) => subscription::locations(&asked, id),
+        Target::Providers(id) => subscription::providers(&asked, id),
+        Target::Groups(id) => subscription::groups(&asked, id).await,
+        Target::Group(id, name) => subscription::group(&asked, id, &name).await,
+        Target::Resources(under) => resource::all(&asked, &under),
+        Target::Collection(under, kind) => resource::list(&asked, &under, &kind).await,
+        Target::Resource(id) => resource::one(&asked, &id).await,
+    }
+}
+
+/// What the query of every call says.
+struct Query {
+    version: ApiVersion,
+    filter: Vec<lockyard_arm::Condition>,
+}
+
+impl Query {
+    fn read(query: Option<&str>) -> Result<Self, ArmFailure> {
+        let (mut version, mut filter) = (None, Vec::new());
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            if name.eq_ignore_ascii_case("api-version") {
+                let read = value.parse::<ApiVersion>();
+                version = Some(read.map_err(|error| ArmFailure::version(&error.to_string()))?);
+            } else if name.eq_ignore_ascii_case("$filter") {
+                let read = parse_filter(&value);
+                filter = read.map_err(|error| ArmFailure::filter(&error.to_string()))?;
+            }
+        }
+        let version = version.ok_or_else(ArmFailure::no_version)?;
+        Ok(Self { version, filter })
+    }
+}
+
+/// An answer with a JSON body.
+fn json(status: StatusCode, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json; charset=utf-8");
+    let _none = response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// A list, whole.
+fn listed(values: Vec<Value>) -> Response {
+    json(StatusCode::OK, &serde_json::json!({ "value": values }))
+}
+
+/// An answer without a body.
+fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}

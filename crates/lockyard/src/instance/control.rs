@@ -1,0 +1,35 @@
+//! The control plane of an instance, and what it knows of the default registry.
+
+use std::sync::Arc;
+
+use lockyard_access::{Directory, Records};
+use lockyard_arm::{ResourceId, Scope};
+use lockyard_base::Clock;
+use lockyard_control::Control;
+use lockyard_oci::RegistryName;
+
+use crate::failure::{OrFail as _, Outcome};
+
+/// The resource group of what the instance itself keeps.
+const GROUP: &str = "lockyard";
+
+/// Opens the control plane. Blocks.
+pub(crate) fn control(
+    records: Records,
+    directory: Arc<Directory>,
+    clock: Arc<dyn Clock>,
+    registry: &RegistryName,
+) -> Outcome<Arc<Control>> {
+    let registry = registry_id(&directory, registry)?;
+    Control::open(records, directory, clock, vec![registry]).or_fail()
+}
+
+/// The id under which roles are assigned at the default registry.
+fn registry_id(directory: &Directory, registry: &RegistryName) -> Outcome<ResourceId> {
+    let subscription = directory.snapshot().subscription().id.guid();
+    let group = Scope::of_resource_group(subscription, GROUP.parse().or_fail()?);
+    let registry = group
+        .child(Some("Microsoft.ContainerRegistry"), "registries", registry.as_ref())
+        .or_fail()?;
+    registry.try_into().or_fail()
+}
