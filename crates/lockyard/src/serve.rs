@@ -97,7 +97,7 @@ impl Ready {
         };
         let (of, published) = (config.clone(), names.clone());
         let (instance, directory, issuer, leaf) = instance::blocking_outcome(move || {
-            let Instance { records, dir, machine, complete, .. } = &instance;
+            let Instance { records, dir, machine, .. } = &instance;
             let authority = instance::authority(records, dir, &of.domain, machine)?;
             let leaf = match own {
                 Some(own) => own,
@@ -105,7 +105,7 @@ impl Ready {
                     authority.issue(&of.domain, &*machine.clock, &*machine.entropy).or_fail()?
                 }
             };
-            let directory = instance::directory(records, dir, &endpoints, machine, *complete)?;
+            let directory = instance.found_directory(&endpoints)?;
             let issuer = instance::issuer(records, &directory, &published, &of, machine)?;
             Ok((instance, directory, issuer, leaf))
         })

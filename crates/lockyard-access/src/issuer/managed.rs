@@ -4,7 +4,7 @@
 //! stands for one identity, and the one of a cloud's machines, which has none and so lets every
 //! program of the machine be the one identity that the operator named.
 
-use lockyard_base::Guid;
+use lockyard_base::{Entropy, Guid};
 use zeroize::Zeroizing;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     session::{Standing, sha256},
 };
 use crate::{
-    PrincipalId, RecordError,
+    PrincipalId, RecordError, Records,
     directory::{ClientId, Method, NewSecret, PrincipalKind},
 };
 
@@ -33,23 +33,32 @@ pub enum IdentityAsk<'a> {
     Machine(ClientId),
 }
 
+/// Makes the secret header of a managed identity; the one before is worth nothing then. Blocks.
+pub fn make_identity_secret(
+    records: &Records,
+    entropy: &dyn Entropy,
+    identity: PrincipalId,
+) -> Result<IdentitySecret, RecordError> {
+    let secret = NewSecret::generate(entropy);
+    let hash = sha256(secret.dangerous_expose().as_bytes());
+    let identity = *identity.guid().as_bytes();
+    records.write_blocking(move |txn| {
+        if let Some(before) = txn.get(PRESENT, &identity)? {
+            txn.remove(KIND, &before.value)?;
+        }
+        txn.put(KIND, &hash, &identity)?;
+        txn.put(PRESENT, &identity, &hash)
+    })?;
+    Ok(secret)
+}
+
 impl Issuer {
-    /// Makes the secret header of a managed identity; the one before is worth nothing then. Blocks.
+    /// Does what [`make_identity_secret`] does.
     pub fn make_identity_secret(
         &self,
         identity: PrincipalId,
     ) -> Result<IdentitySecret, RecordError> {
-        let secret = NewSecret::generate(&*self.entropy);
-        let hash = sha256(secret.dangerous_expose().as_bytes());
-        let identity = *identity.guid().as_bytes();
-        self.records.write_blocking(move |txn| {
-            if let Some(before) = txn.get(PRESENT, &identity)? {
-                txn.remove(KIND, &before.value)?;
-            }
-            txn.put(KIND, &hash, &identity)?;
-            txn.put(PRESENT, &identity, &hash)
-        })?;
-        Ok(secret)
+        make_identity_secret(&self.records, &*self.entropy, identity)
     }
 
     /// Issues a token for a managed identity. `client` is which one the program wants, if it says.

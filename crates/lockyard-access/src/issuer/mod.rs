@@ -51,7 +51,7 @@ pub use error::{ErrorWord, OAuthError};
 pub use external::{KEY_SET_BYTES_MAX, KEY_SET_KEYS_MAX};
 pub use jwt::{JwtError, TOKEN_BYTES_MAX};
 pub use key::{KEY_PUBLISHED_AHEAD, KEY_SIGNS_FOR, KEYS_MAX, KeyError, Rotation};
-pub use managed::{IdentityAsk, IdentitySecret};
+pub use managed::{IdentityAsk, IdentitySecret, make_identity_secret};
 pub use origin::{Audience, Origins, SCOPE_BYTES_MAX, SCOPE_WORDS_MAX, Wanted};
 pub use parameters::{FORM_BYTES_MAX, PARAMETERS_MAX, Parameters};
 pub use session::{SESSION_IDLE_MAX, SESSION_LIFE_MAX};

@@ -5,6 +5,7 @@
 //! not.
 
 mod client;
+mod identities;
 mod keys;
 mod protocol;
 mod registries;
@@ -12,8 +13,11 @@ mod server;
 mod upkeep;
 
 pub(crate) use client::{ask, ask_for_upkeep};
+pub(crate) use identities::perform as perform_on_identities;
 pub(crate) use keys::perform as perform_on_vault;
-pub(crate) use protocol::{KeyRequest, RegistryRequest, Report, Request, UpkeepRequest, Verdict};
+pub(crate) use protocol::{
+    IdentityRequest, KeyRequest, RegistryRequest, Report, Request, UpkeepRequest, Verdict,
+};
 pub(crate) use registries::perform as perform_on_registries;
 pub(crate) use server::AdminSocket;
 pub(crate) use upkeep::{SHOW_EVERY, perform as perform_upkeep};

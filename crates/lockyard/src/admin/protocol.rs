@@ -23,6 +23,8 @@ pub(crate) enum Request {
     Key(KeyRequest),
     /// Something about registries.
     Registry(RegistryRequest),
+    /// Something about managed identities.
+    Identity(IdentityRequest),
     /// Something that takes long.
     Upkeep(UpkeepRequest),
 }
@@ -83,6 +85,26 @@ pub(crate) enum RegistryRequest {
         digest: String,
         /// The directory, absolute.
         out: PathBuf,
+    },
+}
+
+/// What an operator asks about managed identities.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum IdentityRequest {
+    /// Makes a user-assigned identity.
+    Create {
+        /// Its name.
+        name: String,
+        /// Its resource group.
+        group: String,
+    },
+    /// Lists all managed identities.
+    List,
+    /// Makes the secret header by which a program is an identity.
+    Secret {
+        /// The identity's client id.
+        client: String,
     },
 }
 

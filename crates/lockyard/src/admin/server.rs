@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, Outcome},
-    instance::Instance,
+    instance::{Instance, blocking_outcome},
     private_file,
 };
 
@@ -167,6 +167,10 @@ async fn perform(instance: &Arc<Instance>, request: Request) -> Outcome<Vec<Stri
             Ok(lines)
         }
         Request::Registry(request) => super::perform_on_registries(instance, request).await,
+        Request::Identity(request) => {
+            let instance = Arc::clone(instance);
+            blocking_outcome(move || super::perform_on_identities(&instance, request)).await
+        }
         Request::Upkeep(_) => Err(Failure::text("upkeep answers in several lines")),
     }
 }

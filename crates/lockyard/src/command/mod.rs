@@ -2,6 +2,7 @@
 
 mod audit;
 mod debug;
+mod identity;
 mod key;
 mod offline;
 mod registry;
@@ -39,6 +40,8 @@ enum Command {
     Vault(Room<VaultCommand>),
     /// The registries of this instance
     Registry(Room<registry::RegistryCommand>),
+    /// Managed identities, and how programs of this machine become one
+    Identity(Room<identity::IdentityCommand>),
     /// Read everything that is stored and say what is wrong
     Scrub(upkeep::Scrub),
     /// Take away what no manifest needs; a server does so by itself every hour
@@ -84,6 +87,7 @@ pub(crate) fn run(cli: Cli) -> Outcome<ExitCode> {
             key::run(room.command, &env)
         }
         Command::Registry(room) => registry::run(room.command, &env),
+        Command::Identity(room) => identity::run(room.command, &env),
         Command::Admin(room) => {
             let AdminCommand::Slot(room) = room.command;
             slot::run(room.command, &env)

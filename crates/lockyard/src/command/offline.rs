@@ -4,7 +4,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{self, KeyRequest, RegistryRequest, Report, Request, UpkeepRequest},
+    admin::{self, IdentityRequest, KeyRequest, RegistryRequest, Report, Request, UpkeepRequest},
     config::DataConfig,
     data_dir::{DataDir, DataDirError},
     failure::{OrFail as _, Outcome},
@@ -34,6 +34,19 @@ pub(super) fn on_registries(data: &DataConfig, request: RegistryRequest) -> Outc
                 instance.registries.admit_all().await.or_fail()?;
                 admin::perform_on_registries(&instance, request).await
             });
+            instance.close();
+            outcome
+        }
+    }
+}
+
+/// Performs a request about managed identities. Without a server it needs the service key.
+pub(super) fn on_identities(data: &DataConfig, request: IdentityRequest) -> Outcome<Vec<String>> {
+    match taken(data)? {
+        None => admin::ask(&data.data_dir, Request::Identity(request)),
+        Some(dir) => {
+            let instance = Instance::open(dir, data, Machine::real())?;
+            let outcome = admin::perform_on_identities(&instance, request);
             instance.close();
             outcome
         }

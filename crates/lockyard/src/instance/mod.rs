@@ -14,9 +14,9 @@ mod issuer;
 mod standing;
 mod trail;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use lockyard_access::Records;
+use lockyard_access::{Directory, Records};
 use lockyard_audit::{AuditLog, Opening, Settings, Unwritable};
 use lockyard_blobs::{LocalParts, PartStore, SystemDisk};
 use lockyard_keyring::{InstanceKeys, Keyring, LeasePolicy, Providers};
@@ -28,7 +28,7 @@ pub(crate) use authority::authority;
 pub(crate) use control::control;
 pub(crate) use crash::check_after_crash;
 pub(crate) use default_registry::{Protection, blocking, blocking_outcome, default_registry};
-pub(crate) use directory::{Endpoints, OwnerLogin, bootstrap_file, directory};
+pub(crate) use directory::{Endpoints, OwnerLogin, bootstrap_file};
 pub(crate) use issuer::issuer;
 pub(crate) use standing::{key_in_words, standing_in_words};
 pub(crate) use trail::Deed;
@@ -61,6 +61,8 @@ pub(crate) struct Instance {
     pub(crate) provider: Arc<AuditedProvider>,
     /// What was done with the embedded vault.
     pub(crate) audit: Arc<AuditLog>,
+    /// Who there is, once it was asked for.
+    directory: OnceLock<Arc<Directory>>,
     /// Whether the instance was complete when it was opened.
     pub(crate) complete: bool,
     /// Nobody else may use the directory while this lives.
@@ -229,6 +231,7 @@ impl Instance {
             vault,
             provider,
             audit,
+            directory: OnceLock::new(),
             complete,
             dir,
         })
@@ -237,6 +240,25 @@ impl Instance {
     /// The embedded vault with its trail.
     pub(crate) fn opened_vault(&self) -> OpenedVault {
         OpenedVault { vault: Arc::clone(&self.vault), audit: Arc::clone(&self.audit) }
+    }
+
+    /// The directory; a server founds or opens it before it answers, a command opens it. Blocks.
+    pub(crate) fn directory(&self) -> Outcome<Arc<Directory>> {
+        if let Some(directory) = self.directory.get() {
+            return Ok(Arc::clone(directory));
+        }
+        let Machine { clock, entropy } = &self.machine;
+        let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
+        let opened = Directory::open(self.records.clone(), clock, entropy).or_fail()?;
+        // Whoever came first at the same time: there is one directory for all.
+        Ok(Arc::clone(self.directory.get_or_init(|| opened)))
+    }
+
+    /// Founds or opens the directory of an instance that clients reach there. Blocks.
+    pub(crate) fn found_directory(&self, endpoints: &Endpoints) -> Outcome<Arc<Directory>> {
+        let Self { records, dir, machine, complete, .. } = self;
+        let opened = directory::directory(records, dir, endpoints, machine, *complete)?;
+        Ok(Arc::clone(self.directory.get_or_init(|| opened)))
     }
 
     /// Wipes the keys and closes the database.

@@ -41,15 +41,14 @@ impl World {
         Instance::found_or_open(dir, &data, self.machine.clone())
     }
 
-    fn owner(&self, instance: &Instance) -> Outcome<OwnerLogin> {
+    fn owner(instance: &Instance) -> Outcome<OwnerLogin> {
         let endpoints = Endpoints {
             domain: Domain::default(),
             management: "https://management.localhost".to_owned(),
             login: "https://login.localhost".to_owned(),
             ca_file: None,
         };
-        let Instance { records, dir, complete, .. } = instance;
-        directory(records, dir, &endpoints, &self.machine, *complete).map(OwnerLogin)
+        instance.found_directory(&endpoints).map(OwnerLogin)
     }
 }
 
@@ -79,14 +78,14 @@ async fn a_first_start_that_was_cut_off_is_finished_by_the_next() {
 
     let instance = world.start().expect("a second start");
     assert!(!instance.complete);
-    let owner = world.owner(&instance).expect("made now");
+    let owner = World::owner(&instance).expect("made now");
     let (client, secret) = bootstrap(&instance);
     assert!(owner.verify(&client, &secret));
     instance.close();
 
     // Cut off before the default registry: the directory is found, and the file stays what it was.
     let instance = world.start().expect("a third start");
-    let owner = world.owner(&instance).expect("found");
+    let owner = World::owner(&instance).expect("found");
     assert!(owner.verify(&client, &secret));
     let registry = default_registry(&instance, Protection::CustomerKey).await.expect("made");
     assert!(registry.customer_key.is_some());
@@ -122,7 +121,7 @@ async fn what_a_complete_instance_has_lost_is_never_made_anew() {
 
     // This first start never stored a directory, which a complete instance must have.
     let instance = world.start().expect("everything is back");
-    let text = told(world.owner(&instance));
+    let text = told(World::owner(&instance));
     assert!(text.contains("backup"), "{text}");
     assert!(!bootstrap_file(&instance.dir).exists());
 }
