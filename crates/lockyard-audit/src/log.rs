@@ -22,7 +22,7 @@ use crate::{
     chain::{self, Chain},
     desk::{Desk, Message, Pending},
     files,
-    format::torn,
+    format::{torn, written},
     keys::{self, AuditKeys},
     segments::{Kept, Resume, Segments},
     settings::{QUEUE_MAX, TORN_BYTES_MAX},
@@ -226,7 +226,26 @@ fn resume(disk: &dyn Disk, directory: &Path, chain: &Chain) -> io::Result<(Resum
     if !walk.findings.is_empty() {
         tracing::error!("the audit trail is damaged: run `lockyard audit verify`");
     }
+    settle(disk, directory, header.ordinal, &bytes, walk.end.offset)?;
     let (torn, torn_digest) = torn(bytes.get(walk.end.offset..).unwrap_or_default());
     let end = walk.end.offset as u64;
     Ok((Resume { previous: header.ordinal, end, torn, torn_digest }, walk.end))
+}
+
+/// Makes what was read at the end of a segment durable before the chain goes on from there.
+///
+/// If the sync of the last batch failed, the system may show bytes that it will never write: they
+/// count as clean. Writing the same bytes again makes it write them.
+fn settle(
+    disk: &dyn Disk,
+    directory: &Path,
+    ordinal: u64,
+    bytes: &[u8],
+    end: usize,
+) -> io::Result<()> {
+    let from = end.saturating_sub(TORN_BYTES_MAX);
+    let tail = bytes.get(from..from + written(&bytes[from..])).unwrap_or_default();
+    let file = disk.reopen(&files::segment_path(directory, ordinal))?;
+    file.write(tail, from as u64)?;
+    file.sync_data()
 }

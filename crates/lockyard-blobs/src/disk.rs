@@ -43,6 +43,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file for reading.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file for reading and writing.
+    fn reopen(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Removes a file's name; whoever has the file open keeps it.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Waits until the directory's entries are on stable storage.
@@ -111,6 +113,11 @@ impl Disk for SystemDisk {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         Ok(Box::new(SystemFile::new(File::open(path)?)))
+    }
+
+    fn reopen(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        Ok(Box::new(SystemFile::new(file)))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -290,6 +290,10 @@ mod tests {
             SystemDisk.open(path)
         }
 
+        fn reopen(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+            SystemDisk.reopen(path)
+        }
+
         fn remove(&self, path: &Path) -> io::Result<()> {
             SystemDisk.remove(path)
         }

@@ -56,6 +56,10 @@ impl Disk for SmallDisk {
         SystemDisk.open(path)
     }
 
+    fn reopen(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        SystemDisk.reopen(path)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         SystemDisk.remove(path)
     }

@@ -31,6 +31,10 @@ impl Disk for SimFiles {
         Ok(Box::new(SimFile { disk: Arc::clone(&self.0), node }))
     }
 
+    fn reopen(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.open(path)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.0.remove(path)
     }
