@@ -48,9 +48,17 @@ pub struct NewSecret(Zeroizing<String>);
 
 impl NewSecret {
     /// A client secret of 256 random bits.
+    ///
+    /// It begins with a letter or a digit: what begins with a hyphen, command lines take for an
+    /// option (`az login -p …`). Drawing again costs a twentieth of a bit.
     pub fn generate(entropy: &dyn Entropy) -> Self {
-        let bits = Zeroizing::new(entropy.bytes::<32>());
-        Self(Zeroizing::new(URL_SAFE_NO_PAD.encode(bits.as_slice())))
+        loop {
+            let bits = Zeroizing::new(entropy.bytes::<32>());
+            let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(bits.as_slice()));
+            if text.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+                return Self(text);
+            }
+        }
     }
 
     /// A password that a person can type: five groups of five letters and digits, of which none is
@@ -148,6 +156,15 @@ mod tests {
     use lockyard_base::SeededEntropy;
 
     use super::*;
+
+    #[test]
+    fn no_secret_looks_like_an_option() {
+        let entropy = SeededEntropy::new(6);
+        for _ in 0..500 {
+            let secret = NewSecret::generate(&entropy);
+            assert!(secret.dangerous_expose().starts_with(|c: char| c.is_ascii_alphanumeric()));
+        }
+    }
 
     #[test]
     fn a_secret_and_a_password_have_their_length_and_show_nothing() {
