@@ -1,4 +1,5 @@
-//! Installing what the interop tests drive: Debian packages, two Go programs, two Python clients.
+//! Installing what the interop tests drive: Debian packages, two Go programs, two Python clients,
+//! the Azure CLI.
 //!
 //! Only what is missing is installed, each download is tried three times, and a failure is told and
 //! passed over: the tests that need the missing thing then count as skipped. Versions of Go modules
@@ -63,6 +64,7 @@ impl Interop {
         let mut missing = Vec::new();
         missing.extend(process::timed("debian packages", debian_packages).err());
         missing.extend(process::timed("python packages", || self.python_clients()).err());
+        missing.extend(process::timed("the Azure CLI", || self.azure_cli()).err());
         missing.extend(process::timed("go programs", || self.go_programs()).err());
         missing
     }
@@ -70,6 +72,11 @@ impl Interop {
     /// Makes the Python environment with the pinned clients, unless it is there.
     fn python_clients(&self) -> Result<(), String> {
         self.python_environment("venv", "requirements.txt").map(drop)
+    }
+
+    /// Makes the Python environment with the Azure CLI, which pins other versions than the rest.
+    fn azure_cli(&self) -> Result<(), String> {
+        self.python_environment("venv-az", "requirements-az.txt").map(drop)
     }
 
     /// Makes a Python environment that holds what a requirements file pins, unless it is there.

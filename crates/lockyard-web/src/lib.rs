@@ -23,10 +23,12 @@ mod ops;
 mod serve;
 mod trace;
 
+pub use arm::ROUTES as ARM_ROUTES;
 pub use basic::Credentials;
 pub use connect::{Proxy, serve_proxy};
 pub use connection::Connection;
 pub use faces::Faces;
+pub use graph::ROUTES as GRAPH_ROUTES;
 pub use host::{FixedHost, Names};
 pub use login::{IdentityEndpoint, MachineIdentity};
 pub use metrics::Metrics;

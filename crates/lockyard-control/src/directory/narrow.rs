@@ -12,9 +12,11 @@ use lockyard_arm::Condition;
 use crate::ObjectsError;
 
 /// The properties that filters may name.
-const PROPERTIES: [&str; 8] = [
+const PROPERTIES: [&str; 9] = [
     "id",
     "displayname",
+    // Groups here have no other name.
+    "mailnickname",
     "appid",
     "userprincipalname",
     "mail",
@@ -50,7 +52,7 @@ pub(super) fn principal_is(
     let values = |property: &str| -> Vec<String> {
         match property {
             "id" => vec![principal.id.to_string()],
-            "displayname" => vec![principal.display_name.clone()],
+            "displayname" | "mailnickname" => vec![principal.display_name.clone()],
             "appid" => client.iter().cloned().collect(),
             "userprincipalname" | "mail" => principal.upn.iter().cloned().collect(),
             "serviceprincipaltype" => vec![service_principal_type(&principal.kind).to_owned()],

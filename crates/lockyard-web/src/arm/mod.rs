@@ -28,6 +28,21 @@ use crate::{
 use failure::ArmFailure;
 use path::Target;
 
+/// The templates of all routes, as logs and counters have them.
+pub const ROUTES: [&str; 11] = [
+    "arm:/metadata/endpoints",
+    "arm:/tenants",
+    "arm:/subscriptions",
+    "arm:/subscriptions/{id}",
+    "arm:/subscriptions/{id}/locations",
+    "arm:/subscriptions/{id}/providers",
+    "arm:/subscriptions/{id}/resourceGroups",
+    "arm:/subscriptions/{id}/resourceGroups/{name}",
+    "arm:{scope}/resources",
+    "arm:{scope}/providers/{type}",
+    "arm:{scope}/providers/{type}/{name}",
+];
+
 /// What an endpoint answers.
 type Answer = Result<Response, ArmFailure>;
 
@@ -44,6 +59,7 @@ pub(crate) async fn answer(faces: &Faces, request: Request, correlation: &Correl
     let (parts, body) = request.into_parts();
     let target = Target::parse(parts.uri.path());
     let template = target.as_ref().map_or("other", Target::template);
+    debug_assert!(template == "other" || ROUTES.contains(&template), "{template} is not listed");
     let answer = match target {
         Ok(Target::Metadata) if parts.method == Method::GET => Ok(metadata::endpoints(faces)),
         target => known(faces, target, &parts, body).await,

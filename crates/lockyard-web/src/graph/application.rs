@@ -213,6 +213,8 @@ fn new_keys(body: &Body<'_>) -> Result<Vec<Vec<u8>>, GraphFailure> {
     let mut keys = Vec::new();
     for entry in body.objects("keyCredentials")? {
         if let Some(key) = entry.text("key")? {
+            // az leaves the line breaks of PEM in it.
+            let key: String = key.split_ascii_whitespace().collect();
             let key = STANDARD.decode(key);
             keys.push(key.map_err(|_| entry.refuse("key", "must be a certificate in base64"))?);
         }

@@ -27,6 +27,30 @@ use crate::{
 use failure::GraphFailure;
 use path::{Kind, Target};
 
+/// The templates of all routes, as logs and counters have them.
+pub const ROUTES: [&str; 20] = [
+    "graph:/me",
+    "graph:/directoryObjects/getByIds",
+    "graph:/directoryObjects/{id}",
+    "graph:/users",
+    "graph:/users/{id}",
+    "graph:/groups",
+    "graph:/groups/{id}",
+    "graph:/groups/{id}/members",
+    "graph:/groups/{id}/members/$ref",
+    "graph:/groups/{id}/members/{member}/$ref",
+    "graph:/servicePrincipals",
+    "graph:/servicePrincipals/{id}",
+    "graph:/{kind}/{id}/owners",
+    "graph:/{kind}/{id}/getMemberGroups",
+    "graph:/applications",
+    "graph:/applications/{id}",
+    "graph:/applications/{id}/addPassword",
+    "graph:/applications/{id}/removePassword",
+    "graph:/applications/{id}/federatedIdentityCredentials",
+    "graph:/applications/{id}/federatedIdentityCredentials/{name}",
+];
+
 /// What an endpoint answers.
 type Answer = Result<Response, GraphFailure>;
 
@@ -44,6 +68,7 @@ pub(crate) async fn answer(faces: &Faces, request: Request, correlation: &Correl
     let (parts, body) = request.into_parts();
     let target = Target::parse(parts.uri.path());
     let template = target.as_ref().map_or("other", Target::template);
+    debug_assert!(template == "other" || ROUTES.contains(&template), "{template} is not listed");
     let answer = known(faces, target, &parts, body).await;
     let mut response = answer.unwrap_or_else(|failure| failure.render(correlation));
     let headers = response.headers_mut();

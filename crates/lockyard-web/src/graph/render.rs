@@ -29,6 +29,7 @@ pub(super) fn principal(principal: &Principal, snapshot: &Snapshot) -> Value {
             "displayName": common.1,
             "createdDateTime": common.2,
             "description": null,
+            "mailNickname": common.1,
             "mailEnabled": false,
             "securityEnabled": true,
             "groupTypes": [],

@@ -18,6 +18,12 @@ fn ops(world: &World, stop: &CancellationToken) -> Client {
     Client { router, host: "localhost:9464".to_owned(), login: None }
 }
 
+/// What was counted in a world so far.
+pub(crate) async fn counted(world: &World) -> String {
+    let ops = ops(world, &CancellationToken::new());
+    ops.get("/metrics").await.text().to_owned()
+}
+
 #[tokio::test]
 async fn a_locked_registry_is_reported_and_does_not_make_the_instance_unready() {
     let (world, stop) = (World::new().await, CancellationToken::new());

@@ -10,6 +10,7 @@
 )]
 
 mod audit;
+mod az;
 mod clients;
 mod conformance;
 mod disk;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let rooms = [
         ("audit", audit::stories()),
+        ("az", az::stories()),
         ("clients", clients::stories()),
         ("conformance", conformance::stories()),
         ("durable", durable::stories()),

@@ -23,6 +23,8 @@ pub(crate) enum Need {
     Built(&'static str),
     /// The Python environment that the test command makes.
     Python,
+    /// The Azure CLI that the test command installs.
+    Az,
 }
 
 impl Need {
@@ -32,6 +34,7 @@ impl Need {
             Self::Root => (is_root(), "root"),
             Self::Program(name) => (interop_folder().is_some() && find(name).is_some(), name),
             Self::Built(name) => (built(name).is_some_and(|path| path.is_file()), name),
+            Self::Az => (az().is_some_and(|path| path.is_file()), "az"),
             Self::Python => (python().is_some_and(|path| path.is_file()), "python"),
         };
         (!there).then(|| name.to_owned())
@@ -86,6 +89,11 @@ fn built(name: &str) -> Option<PathBuf> {
 /// Returns where the Python of the test command would lie.
 fn python() -> Option<PathBuf> {
     interop_folder().map(|folder| folder.join("venv/bin/python"))
+}
+
+/// Returns where the Azure CLI of the test command would lie.
+pub(crate) fn az() -> Option<PathBuf> {
+    interop_folder().map(|folder| folder.join("venv-az/bin/az"))
 }
 
 /// Returns the folder of the scripts that Python runs.
