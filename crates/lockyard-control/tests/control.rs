@@ -1,0 +1,269 @@
+//! The control plane over a real directory and real records.
+
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use std::{path::PathBuf, sync::Arc};
+
+use lockyard_access::{
+    Directory, PrincipalId, Records, RoleDefinitionId,
+    decision::role_id,
+    directory::{Cost, Founding, NewApplication, NewAssignment},
+};
+use lockyard_arm::{ApiVersion, ResourceGroupName, ResourceId, parse_filter};
+use lockyard_base::{Entropy, Guid, HandClock, SeededEntropy};
+use lockyard_control::{
+    Call, Control, ControlError, GROUPS_MAX, LOCATION_BYTES_MAX, Membership, Objects, ObjectsError,
+    Put, TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX,
+};
+use lockyard_keyring::{InstanceKeys, ServiceKey};
+use lockyard_store::{Engine, Store};
+use serde_json::{Map, Value, json};
+
+struct World {
+    control: Arc<Control>,
+    objects: Objects,
+    directory: Arc<Directory>,
+    records: Records,
+    clock: Arc<HandClock>,
+    file: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Arc::new(HandClock::default()));
+        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(3));
+        let service = ServiceKey::generate(&*entropy);
+        let keys = InstanceKeys::generate(&service, &*entropy);
+        let keys = Arc::new(InstanceKeys::open(&service, &keys).unwrap());
+        let file = folder.path().join("store.db");
+        let store = Store::open(Engine::Sqlite { path: file.clone() }, Arc::clone(&clock) as _);
+        let records = Records::new(store.unwrap(), keys, Arc::clone(&entropy));
+        let founding = Founding::generate(&*entropy, "yard.example");
+        let clocked = Arc::clone(&clock) as _;
+        let directory =
+            Directory::found(records.clone(), clocked, entropy, &founding, Cost::NEGLIGIBLE);
+        let directory = directory.unwrap();
+        let control = open(&records, &directory, &clock);
+        let objects = Objects::new(Arc::clone(&directory));
+        Self { control, objects, directory, records, clock, file, _folder: folder }
+    }
+
+    fn subscription(&self) -> Guid {
+        self.directory.snapshot().subscription().id.guid()
+    }
+
+    fn owner(&self) -> PrincipalId {
+        self.directory.snapshot().owner().1
+    }
+
+    /// Somebody new, with a role at the subscription.
+    fn somebody(&self, role: RoleDefinitionId) -> PrincipalId {
+        let new = NewApplication { display_name: "app".to_owned(), ..NewApplication::default() };
+        let client = self.directory.create_application(&new).unwrap();
+        let principal = self.directory.create_service_principal(client).unwrap();
+        self.directory
+            .assign(NewAssignment {
+                id: principal.guid(),
+                principal,
+                role,
+                scope: format!("/subscriptions/{}", self.subscription()).parse().unwrap(),
+                description: None,
+                created_by: None,
+            })
+            .unwrap();
+        principal
+    }
+
+    async fn put(&self, name: &str, body: Value) -> Result<Put, ControlError> {
+        let call = call(self.owner());
+        self.control.put_group(&call, self.subscription(), &group(name), &body).await
+    }
+
+    async fn groups(&self) -> Vec<String> {
+        let all = self.control.groups(&call(self.owner()), self.subscription()).await.unwrap();
+        all.iter().map(|group| group["name"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn open(records: &Records, directory: &Arc<Directory>, clock: &Arc<HandClock>) -> Arc<Control> {
+    let subscription = directory.snapshot().subscription().id;
+    let id = format!(
+        "/subscriptions/{subscription}/resourceGroups/lockyard/providers/\
+         Microsoft.ContainerRegistry/registries/lockyard"
+    );
+    let fixtures = vec![id.parse::<ResourceId>().unwrap()];
+    Control::open(records.clone(), Arc::clone(directory), Arc::clone(clock) as _, fixtures).unwrap()
+}
+
+fn call(caller: PrincipalId) -> Call {
+    let version: ApiVersion = "2024-11-01".parse().unwrap();
+    Call { caller, version, filter: Vec::new() }
+}
+
+fn group(name: &str) -> ResourceGroupName {
+    name.parse().unwrap()
+}
+
+#[tokio::test]
+async fn groups_survive_a_restart_and_cannot_be_read_at_rest() {
+    let world = World::new();
+    let tags = json!({"location": "eastus", "tags": {"purpose": "unreadable-at-rest"}});
+    assert!(matches!(world.put("distinctive-name", tags).await, Ok(Put::Created(_))));
+    let again = open(&world.records, &world.directory, &world.clock);
+    let shown = again
+        .group(&call(world.owner()), world.subscription(), &group("DISTINCTIVE-NAME"))
+        .await
+        .unwrap();
+    assert_eq!(shown["tags"]["purpose"], "unreadable-at-rest");
+    for suffix in ["", "-wal"] {
+        let mut file = world.file.clone().into_os_string();
+        file.push(suffix);
+        let bytes = std::fs::read(file).unwrap_or_default();
+        for text in [&b"distinctive-name"[..], b"unreadable-at-rest"] {
+            assert!(!bytes.windows(text.len()).any(|window| window == text));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_has_as_many_groups_as_it_may() {
+    let world = World::new();
+    // One is there from the start.
+    for number in 1..GROUPS_MAX {
+        world.put(&format!("g{number}"), json!({"location": "eastus"})).await.unwrap();
+    }
+    let more = world.put("one-more", json!({"location": "eastus"})).await;
+    let Err(ControlError::Conflict(error)) = more else { panic!("{more:?}") };
+    assert_eq!(error.code(), "ResourceGroupQuotaExceeded");
+    assert!(matches!(world.put("g1", json!({"location": "eastus"})).await, Ok(Put::Replaced(_))));
+    assert_eq!(world.groups().await.len() as u64, GROUPS_MAX);
+}
+
+#[tokio::test]
+async fn tags_and_locations_have_limits_at_their_edges() {
+    let world = World::new();
+    let tagged = |tags: Map<String, Value>| json!({"location": "eastus", "tags": tags});
+    let count = |count: usize| {
+        tagged((0..count).map(|number| (format!("t{number}"), json!("v"))).collect())
+    };
+    let sized = |name: usize, value: usize| {
+        tagged([("n".repeat(name), json!("v".repeat(value)))].into_iter().collect())
+    };
+    let placed = |length: usize| json!({"location": "l".repeat(length)});
+    for (body, fits) in [
+        (count(TAGS_MAX), true),
+        (count(TAGS_MAX + 1), false),
+        (sized(TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX), true),
+        (sized(TAG_NAME_BYTES_MAX + 1, 1), false),
+        (sized(1, TAG_VALUE_BYTES_MAX + 1), false),
+        (sized(0, 1), false),
+    ] {
+        let put = world.put("tagged", body).await;
+        assert_eq!(put.is_ok(), fits, "{put:?}");
+    }
+    assert!(world.put("near", placed(LOCATION_BYTES_MAX)).await.is_ok());
+    assert!(world.put("far", placed(LOCATION_BYTES_MAX + 1)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_list_shows_only_the_groups_that_the_caller_may_see() {
+    let world = World::new();
+    world.put("seen", json!({"location": "eastus"})).await.unwrap();
+    world.put("hidden", json!({"location": "eastus"})).await.unwrap();
+    let reader = world.somebody(role_id::ACR_PULL);
+    world
+        .directory
+        .assign(NewAssignment {
+            id: Guid::from_bytes([7; 16]),
+            principal: reader,
+            role: role_id::READER,
+            scope: format!("/subscriptions/{}/resourceGroups/SEEN", world.subscription())
+                .parse()
+                .unwrap(),
+            description: None,
+            created_by: None,
+        })
+        .unwrap();
+    let seen = world.control.groups(&call(reader), world.subscription()).await.unwrap();
+    let names: Vec<&Value> = seen.iter().map(|group| &group["name"]).collect();
+    assert_eq!(names, ["seen"]);
+    let puller = world.somebody(role_id::ACR_PULL);
+    let none = world.control.groups(&call(puller), world.subscription()).await;
+    assert!(matches!(none, Err(ControlError::Denied { .. })), "{none:?}");
+}
+
+#[tokio::test]
+async fn a_limited_administrator_gives_the_roles_of_vaults_and_no_others() {
+    let world = World::new();
+    let admin = world.somebody(role_id::KEY_VAULT_DATA_ACCESS_ADMINISTRATOR);
+    let sub = format!("/subscriptions/{}", world.subscription());
+    let id = |number: u8| -> ResourceId {
+        let name = Guid::from_bytes([number; 16]);
+        let roles = "providers/Microsoft.Authorization/roleAssignments";
+        format!("{sub}/{roles}/{name}").parse().unwrap()
+    };
+    let body = |role: RoleDefinitionId| {
+        let (role, admin) = (role.to_string(), admin.to_string());
+        json!({"properties": {"roleDefinitionId": role, "principalId": admin}})
+    };
+    let user = body(role_id::KEY_VAULT_CRYPTO_USER);
+    assert!(world.control.put(&call(admin), &id(1), &user).await.is_ok());
+    let own = world.directory.snapshot().owner().1;
+    for role in [role_id::OWNER, role_id::USER_ACCESS_ADMINISTRATOR, role_id::ACR_PUSH] {
+        let up = world.control.put(&call(admin), &id(2), &body(role)).await;
+        assert!(matches!(up, Err(ControlError::Denied { .. })), "{up:?}");
+    }
+    // Neither can it take the owner's role away.
+    let snapshot = world.directory.snapshot();
+    let owners =
+        snapshot.assignments().find(|one| one.principal == own && one.role == role_id::OWNER);
+    let target =
+        format!("{sub}/providers/Microsoft.Authorization/roleAssignments/{}", owners.unwrap().id);
+    let gone = world.control.delete(&call(admin), &target.parse().unwrap()).await;
+    assert!(matches!(gone, Err(ControlError::Denied { .. })), "{gone:?}");
+    // An assignment is found only at its own scope, so that no other scope's rights delete it.
+    let elsewhere = target.replace(&sub, &format!("{sub}/resourceGroups/lockyard"));
+    let none = world.control.delete(&call(world.owner()), &elsewhere.parse().unwrap()).await;
+    assert!(matches!(none, Ok(None)), "{none:?}");
+}
+
+#[tokio::test]
+async fn only_those_who_give_roles_change_people() {
+    let world = World::new();
+    for (role, may) in [
+        (role_id::OWNER, true),
+        (role_id::USER_ACCESS_ADMINISTRATOR, true),
+        (role_id::CONTRIBUTOR, false),
+        (role_id::READER, false),
+        (role_id::KEY_VAULT_ADMINISTRATOR, false),
+        (role_id::KEY_VAULT_DATA_ACCESS_ADMINISTRATOR, false),
+    ] {
+        let somebody = world.somebody(role);
+        let made = world.objects.create_group(somebody, "team".to_owned()).await;
+        assert_eq!(made.is_ok(), may, "{role}: {made:?}");
+        let team = world.directory.create_group("crew").unwrap();
+        let joined =
+            world.objects.set_member(somebody, &team.to_string(), somebody, Membership::In).await;
+        assert_eq!(joined.is_ok(), may, "{role}: {joined:?}");
+        assert!(may || matches!(joined, Err(ObjectsError::Denied(_))));
+        assert!(world.objects.principals(somebody, &[], |_| true).is_ok(), "{role} may look");
+    }
+}
+
+#[tokio::test]
+async fn a_managed_identity_is_not_deleted_behind_its_resources_back() {
+    let world = World::new();
+    let id = format!(
+        "/subscriptions/{}/resourceGroups/lockyard/providers/\
+         Microsoft.ManagedIdentity/userAssignedIdentities/one",
+        world.subscription()
+    );
+    let (identity, client) = world.directory.create_managed_identity(id.parse().unwrap()).unwrap();
+    let filter = format!("servicePrincipalNames/any(c:c eq '{client}')");
+    let found = world.objects.principals(world.owner(), &parse_filter(&filter).unwrap(), |_| true);
+    assert_eq!(found.unwrap().first().map(|one| one.id), Some(identity));
+    let name = identity.to_string();
+    let gone = world.objects.delete_principal(world.owner(), "object", &name, |_| true).await;
+    assert!(matches!(gone, Err(ObjectsError::Invalid(_))), "{gone:?}");
+}
