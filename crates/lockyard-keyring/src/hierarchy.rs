@@ -23,7 +23,8 @@ const ROW_INFO: &[u8] = b"lockyard/v1/row";
 pub struct ServiceKey(Box<Zeroizing<[u8; 32]>>);
 
 impl ServiceKey {
-    /// Draws a new service key; only for a data directory that is being initialised.
+    /// Draws a new service key: for a data directory that is being initialised, or one whose key is
+    /// rotated.
     pub fn generate(entropy: &dyn Entropy) -> Self {
         let mut key = Self(Box::new(Zeroizing::new([0; 32])));
         entropy.fill(key.0.as_mut_slice());
@@ -54,6 +55,48 @@ impl fmt::Debug for ServiceKey {
 /// A service share as it is stored: sealed under the service key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedServiceShare(pub Vec<u8>);
+
+impl SealedServiceShare {
+    /// The same share, sealed under another service key. Share, epoch and registry key stay.
+    pub fn resealed(
+        &self,
+        from: &ServiceKey,
+        to: &ServiceKey,
+        entropy: &dyn Entropy,
+        registry: RegistryId,
+        epoch: Epoch,
+    ) -> Result<Self, UnlockError> {
+        let share = self.opened(from, registry, epoch)?;
+        Ok(Self::seal(to, entropy, registry, epoch, &share))
+    }
+
+    fn seal(
+        service: &ServiceKey,
+        entropy: &dyn Entropy,
+        registry: RegistryId,
+        epoch: Epoch,
+        share: &[u8; 32],
+    ) -> Self {
+        let aad = service_share_aad(registry, epoch);
+        let key = service.derived(SERVICE_SHARE_INFO);
+        Self(key.seal(entropy, SegmentSize::ROW, &aad, share))
+    }
+
+    fn opened(
+        &self,
+        service: &ServiceKey,
+        registry: RegistryId,
+        epoch: Epoch,
+    ) -> Result<Zeroizing<[u8; 32]>, UnlockError> {
+        let aad = service_share_aad(registry, epoch);
+        let key = service.derived(SERVICE_SHARE_INFO);
+        let share = key
+            .open(SegmentSize::ROW, &aad, &self.0)
+            .map_err(|Damaged| UnlockError::ServiceShare(epoch))?;
+        let share = share.as_slice().try_into().map_err(|_| UnlockError::ServiceShare(epoch))?;
+        Ok(Zeroizing::new(share))
+    }
+}
 
 impl fmt::Debug for SealedServiceShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,12 +159,7 @@ impl NewEpoch {
             index_key.as_slice(),
         );
         Self {
-            service_share: SealedServiceShare(service.derived(SERVICE_SHARE_INFO).seal(
-                entropy,
-                SegmentSize::ROW,
-                &service_share_aad(registry, epoch),
-                share.as_slice(),
-            )),
+            service_share: SealedServiceShare::seal(service, entropy, registry, epoch, &share),
             check: key.check(),
             index_key: SealedIndexKey { epoch, row, sealed },
         }
@@ -183,13 +221,8 @@ impl RegistryKey {
         customer: Option<&CustomerShare>,
         check: &KeyCheck,
     ) -> Result<Self, UnlockError> {
-        let share = service
-            .derived(SERVICE_SHARE_INFO)
-            .open(SegmentSize::ROW, &service_share_aad(registry, epoch), &share.0)
-            .map_err(|Damaged| UnlockError::ServiceShare(epoch))?;
-        let share: &[u8; 32] =
-            share.as_slice().try_into().map_err(|_| UnlockError::ServiceShare(epoch))?;
-        let key = Self::derive(registry, epoch, share, customer);
+        let share = share.opened(service, registry, epoch)?;
+        let key = Self::derive(registry, epoch, &share, customer);
         if bool::from(key.check().0.ct_eq(&check.0)) {
             Ok(key)
         } else {

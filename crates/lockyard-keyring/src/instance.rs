@@ -26,6 +26,36 @@ pub struct SealedInstanceKeys {
     pub index: Vec<u8>,
 }
 
+impl SealedInstanceKeys {
+    /// The same keys, sealed under another service key: no row need be sealed again.
+    pub fn resealed(
+        &self,
+        from: &ServiceKey,
+        to: &ServiceKey,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, Damaged> {
+        let [row, index] = self.opened(from)?;
+        Ok(Self::seal(to, entropy, &row, &index))
+    }
+
+    fn seal(service: &ServiceKey, entropy: &dyn Entropy, row: &[u8; 32], index: &[u8; 32]) -> Self {
+        let key = service.derived(INFO);
+        let seal = |purpose: &[u8], secret: &[u8; 32]| {
+            key.seal(entropy, SegmentSize::ROW, &aad(purpose), secret)
+        };
+        Self { row: seal(b"row", row), index: seal(b"index", index) }
+    }
+
+    fn opened(&self, service: &ServiceKey) -> Result<[Zeroizing<[u8; 32]>; 2], Damaged> {
+        let key = service.derived(INFO);
+        let open = |purpose: &[u8], sealed: &[u8]| -> Result<Zeroizing<[u8; 32]>, Damaged> {
+            let opened = key.open(SegmentSize::ROW, &aad(purpose), sealed)?;
+            Ok(Zeroizing::new(opened.as_slice().try_into().map_err(|_| Damaged)?))
+        };
+        Ok([open(b"row", &self.row)?, open(b"index", &self.index)?])
+    }
+}
+
 /// Seals and opens the rows that belong to the instance and not to one registry.
 pub struct InstanceKeys {
     row: MainKey,
@@ -35,25 +65,14 @@ pub struct InstanceKeys {
 impl InstanceKeys {
     /// Draws new instance keys and seals them; only for an empty data directory.
     pub fn generate(service: &ServiceKey, entropy: &dyn Entropy) -> SealedInstanceKeys {
-        let wrapping = service.derived(INFO);
-        let seal = |purpose: &[u8]| {
-            let secret = Zeroizing::new(entropy.bytes::<32>());
-            wrapping.seal(entropy, SegmentSize::ROW, &aad(purpose), secret.as_slice())
-        };
-        SealedInstanceKeys { row: seal(b"row"), index: seal(b"index") }
+        let [row, index] = [entropy.bytes::<32>(), entropy.bytes()].map(Zeroizing::new);
+        SealedInstanceKeys::seal(service, entropy, &row, &index)
     }
 
     /// Opens stored instance keys; fails if they were changed or belong to another service key.
     pub fn open(service: &ServiceKey, sealed: &SealedInstanceKeys) -> Result<Self, Damaged> {
-        let wrapping = service.derived(INFO);
-        let open = |purpose: &[u8], sealed: &[u8]| -> Result<Zeroizing<[u8; 32]>, Damaged> {
-            let opened = wrapping.open(SegmentSize::ROW, &aad(purpose), sealed)?;
-            Ok(Zeroizing::new(opened.as_slice().try_into().map_err(|_| Damaged)?))
-        };
-        Ok(Self {
-            row: MainKey::from_bytes(&*open(b"row", &sealed.row)?),
-            index: IndexKey::from_bytes(&*open(b"index", &sealed.index)?),
-        })
+        let [row, index] = sealed.opened(service)?;
+        Ok(Self { row: MainKey::from_bytes(&row), index: IndexKey::from_bytes(&index) })
     }
 
     /// Seals one instance row's value in its place.

@@ -127,6 +127,26 @@ impl Slot {
         secret: &SlotSecret,
         entropy: &dyn Entropy,
     ) -> Result<Self, SlotError> {
+        Self::seal_as(RowId::random(entropy), key, kind, secret, entropy)
+    }
+
+    /// The same slot, holding another service key for the same `secret`.
+    pub fn resealed(
+        &self,
+        key: &ServiceKey,
+        secret: &SlotSecret,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, SlotError> {
+        Self::seal_as(self.id, key, self.kind, secret, entropy)
+    }
+
+    fn seal_as(
+        id: RowId,
+        key: &ServiceKey,
+        kind: SlotKind,
+        secret: &SlotSecret,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, SlotError> {
         let salt = hex::encode(entropy.bytes::<16>());
         let params = match kind {
             SlotKind::Passphrase => {
@@ -134,7 +154,6 @@ impl Slot {
             }
             SlotKind::Credential | SlotKind::File | SlotKind::Recovery => format!("hkdf,{salt}"),
         };
-        let id = RowId::random(entropy);
         let sealed = stretch(&params, secret)?.seal(
             entropy,
             SegmentSize::ROW,

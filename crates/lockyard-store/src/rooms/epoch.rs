@@ -141,6 +141,22 @@ fn held(
     txn.row(&sql, &[registry.into(), epoch.into()], |row| row.word(0, EpochState::from_word))
 }
 
+/// Replaces the sealed service share of an epoch; returns `false` if it is no longer `expected`.
+pub fn set_service_share(
+    txn: &mut Txn<'_>,
+    registry: RegistryId,
+    epoch: Epoch,
+    expected: &[u8],
+    share: &[u8],
+) -> Result<bool, StoreError> {
+    let updated = txn.execute(
+        "UPDATE epoch SET service_share = $4 \
+         WHERE registry_id = $1 AND number = $2 AND service_share = $3",
+        &[registry.into(), epoch.into(), expected.into(), share.into()],
+    )?;
+    Ok(updated == 1)
+}
+
 /// Moves an epoch from one state to another; returns `false` if it was not in the first. Waits for
 /// every write that holds it.
 pub fn set_state(

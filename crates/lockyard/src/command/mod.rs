@@ -5,7 +5,9 @@ mod debug;
 mod identity;
 mod key;
 mod offline;
+mod owner;
 mod registry;
+mod service_key;
 mod slot;
 mod upkeep;
 
@@ -48,7 +50,7 @@ enum Command {
     Gc(upkeep::Collect),
     /// The audit trail of the embedded vault; also while a server runs
     Audit(Room<audit::AuditCommand>),
-    /// The instance's own key
+    /// The instance's own key and its owner; the server must be stopped
     Admin(Room<AdminCommand>),
     /// Tools for looking into sealed data
     Debug(Room<debug::DebugCommand>),
@@ -71,6 +73,10 @@ enum VaultCommand {
 enum AdminCommand {
     /// Ways to open the service key: key file, passphrase, recovery code
     Slot(Room<slot::SlotCommand>),
+    /// Make another service key, and seal under it what the old one seals; no content is rewritten
+    RotateServiceKey(service_key::Rotate),
+    /// Give the owner and the first person new credentials, shown once; the old ones are over
+    ResetOwner(owner::ResetOwner),
 }
 
 /// Runs a command to its end.
@@ -88,10 +94,11 @@ pub(crate) fn run(cli: Cli) -> Outcome<ExitCode> {
         }
         Command::Registry(room) => registry::run(room.command, &env),
         Command::Identity(room) => identity::run(room.command, &env),
-        Command::Admin(room) => {
-            let AdminCommand::Slot(room) = room.command;
-            slot::run(room.command, &env)
-        }
+        Command::Admin(room) => match room.command {
+            AdminCommand::Slot(room) => slot::run(room.command, &env),
+            AdminCommand::RotateServiceKey(command) => service_key::rotate(command, &env),
+            AdminCommand::ResetOwner(command) => owner::reset(command, &env),
+        },
         Command::Debug(room) => debug::run(room.command, &env),
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use lockyard_access::{
     Directory, Records,
-    directory::{Cost, Founding, Presented},
+    directory::{Cost, Founding, OwnerReset, Presented},
 };
 use lockyard_web::Credentials;
 use serde::Serialize;
@@ -47,6 +47,21 @@ struct Bootstrap<'b> {
     management_endpoint: &'b str,
     login_endpoint: &'b str,
     ca_file: Option<String>,
+}
+
+/// The most that is read of `bootstrap.json`.
+const BOOTSTRAP_BYTES_MAX: u64 = 64 << 10;
+
+/// `bootstrap.json` with other credentials; the rest stays as it was.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Renewed<'r> {
+    client_id: String,
+    client_secret: &'r str,
+    user_name: &'r str,
+    password: &'r str,
+    #[serde(flatten)]
+    rest: serde_json::Map<String, serde_json::Value>,
 }
 
 /// The owner, for the faces.
@@ -107,13 +122,40 @@ fn write_down(dir: &DataDir, endpoints: &Endpoints, founding: &Founding) -> Outc
         login_endpoint: &endpoints.login,
         ca_file: endpoints.ca_file.as_ref().map(|path| path.display().to_string()),
     };
-    let mut text = Zeroizing::new(Vec::with_capacity(4096));
-    serde_json::to_writer_pretty(&mut *text, &contents).or_fail()?;
-    text.push(b'\n');
-    private_file::create(&file, &text).map_err(failed)
+    private_file::create(&file, &in_json(&contents)?).map_err(failed)
 }
 
 /// Where the owner's credentials are written at the first start.
 pub(crate) fn bootstrap_file(dir: &DataDir) -> PathBuf {
     dir.path().join("bootstrap.json")
+}
+
+/// Puts new credentials into `bootstrap.json` if it was not deleted; returns whether it was there.
+pub(crate) fn renew_bootstrap(dir: &DataDir, reset: &OwnerReset) -> Outcome<bool> {
+    let file = bootstrap_file(dir);
+    let old = match private_file::read_secret(&file, BOOTSTRAP_BYTES_MAX) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        read => read.or_fail()?,
+    };
+    let mut rest: serde_json::Map<_, _> = serde_json::from_slice(&old).or_fail()?;
+    for renewed in ["clientId", "clientSecret", "userName", "password"] {
+        rest.remove(renewed);
+    }
+    let contents = Renewed {
+        client_id: reset.client.to_string(),
+        client_secret: reset.secret.dangerous_expose(),
+        user_name: &reset.upn,
+        password: reset.password.dangerous_expose(),
+        rest,
+    };
+    private_file::replace(&file, &in_json(&contents)?).or_fail()?;
+    Ok(true)
+}
+
+/// The file's bytes; wiped on drop, and reserved whole so that growing leaves no copies behind.
+fn in_json(contents: &impl Serialize) -> Outcome<Zeroizing<Vec<u8>>> {
+    let mut text = Zeroizing::new(Vec::with_capacity(4096));
+    serde_json::to_writer_pretty(&mut *text, contents).or_fail()?;
+    text.push(b'\n');
+    Ok(text)
 }

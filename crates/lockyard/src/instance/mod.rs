@@ -28,7 +28,7 @@ pub(crate) use authority::authority;
 pub(crate) use control::control;
 pub(crate) use crash::check_after_crash;
 pub(crate) use default_registry::{Protection, blocking, blocking_outcome, default_registry};
-pub(crate) use directory::{Endpoints, OwnerLogin, bootstrap_file};
+pub(crate) use directory::{Endpoints, OwnerLogin, bootstrap_file, renew_bootstrap};
 pub(crate) use issuer::issuer;
 pub(crate) use standing::{key_in_words, standing_in_words};
 pub(crate) use trail::Deed;
@@ -281,8 +281,11 @@ fn wrong_key(error: &instance::InstanceError) -> Failure {
         ),
         instance::InstanceError::Empty => failure
             .advise("start `lockyard serve` once, it finishes a first start that was cut off"),
-        instance::InstanceError::Damaged => failure.advise("restore the database from a backup"),
+        instance::InstanceError::Damaged | instance::InstanceError::Share(_) => {
+            failure.advise("restore the database from a backup")
+        }
         instance::InstanceError::Initialised
+        | instance::InstanceError::Overtaken
         | instance::InstanceError::Slot(_)
         | instance::InstanceError::Store(_) => failure,
     }

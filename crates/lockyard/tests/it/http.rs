@@ -130,7 +130,7 @@ pub(crate) fn request(address: &str, line: &str, headers: &[(&str, &str)], body:
 }
 
 /// Reads a whole answer.
-fn parse(all: &[u8]) -> Option<Reply> {
+pub(crate) fn parse(all: &[u8]) -> Option<Reply> {
     let split = all.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(all.get(..split)?).ok()?;
     let mut lines = head.split("\r\n");

@@ -13,6 +13,7 @@ mod audit;
 mod az;
 mod clients;
 mod conformance;
+mod desk;
 mod disk;
 mod durable;
 mod export;
@@ -23,7 +24,9 @@ mod killed;
 mod load;
 mod lockout;
 mod outside;
+mod owner;
 mod push;
+mod rotation;
 mod sealed;
 mod search;
 mod shutdown;
@@ -48,7 +51,9 @@ fn main() -> ExitCode {
         ("full", full::stories()),
         ("killed", killed::stories()),
         ("lockout", lockout::stories()),
+        ("owner", owner::stories()),
         ("push", push::stories()),
+        ("rotation", rotation::stories()),
         ("sealed", sealed::stories()),
         ("shutdown", shutdown::stories()),
         ("soak", soak::stories()),

@@ -155,6 +155,11 @@ impl Server {
         self.http().replace("127.0.0.1", "localhost")
     }
 
+    /// Returns the address of HTTPS.
+    pub(crate) fn https(&self) -> String {
+        self.address("https")
+    }
+
     /// Returns the default registry's public name with its port.
     pub(crate) fn public_name(&self) -> String {
         self.address("https").replace("127.0.0.1", "lockyard.cr.localhost")

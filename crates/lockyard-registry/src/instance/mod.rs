@@ -1,16 +1,21 @@
 //! An instance's own keys: made once, opened at every start.
 //!
-//! A service key is generated only here and only for a database that has none; a wrong secret fails
-//! and changes nothing.
+//! A service key is generated only here: for a database that has none, and when one is rotated. A
+//! wrong secret fails and changes nothing.
+
+mod rotation;
 
 use std::sync::Arc;
 
 use lockyard_base::{Entropy, RowId};
 use lockyard_keyring::{
     InstanceKeys, SealedInstanceKeys, ServiceKey, Slot, SlotError, SlotKind, SlotSecret,
+    UnlockError,
 };
 use lockyard_store::{Store, StoreError, instance};
 use thiserror::Error;
+
+pub use self::rotation::{Rotated, SlotPlan, plan_slots, rotate_service_key};
 
 /// An instance whose keys are in memory.
 #[derive(Debug)]
@@ -44,6 +49,12 @@ pub enum InstanceError {
     /// The slot opens, but the instance's keys do not: the database was changed.
     #[error("the instance's keys are damaged")]
     Damaged,
+    /// A registry's service share does not open, so that it cannot be sealed again.
+    #[error("a registry's keys are damaged")]
+    Share(#[source] UnlockError),
+    /// Somebody else changed the keys meanwhile.
+    #[error("the keys were changed by somebody else meanwhile")]
+    Overtaken,
     /// The database failed.
     #[error("the database failed")]
     Store(#[source] StoreError),
