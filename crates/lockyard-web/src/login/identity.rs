@@ -126,9 +126,9 @@ fn granted(reply: &TokenReply) -> String {
 fn check_neighbour(headers: &HeaderMap) -> Result<(), LoginFailure> {
     let host = header(headers, "host").and_then(|host| Authority::parse(host).ok());
     let here = host.is_some_and(|host| host.is_loopback() || host.host() == MACHINE_ADDRESS);
-    let led = headers.contains_key(header::ORIGIN)
-        || headers.contains_key("x-forwarded-for")
-        || headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"));
+    // Node's `fetch` says `sec-fetch-mode` too, but only a browser says from which site it comes.
+    let marks = ["origin", "sec-fetch-site", "sec-fetch-dest", "x-forwarded-for"];
+    let led = marks.into_iter().any(|mark| headers.contains_key(mark));
     if here && !led {
         return Ok(());
     }

@@ -78,6 +78,9 @@ async fn only_programs_of_this_machine_are_answered() {
         let reply = face.send("GET", MACHINE_PATH, &[METADATA, mark], "").await;
         assert_eq!(reply.status, 400, "{mark:?}");
     }
+    // What Node's `fetch` says of itself.
+    let node = [METADATA, ("sec-fetch-mode", "cors")];
+    assert_eq!(face.send("GET", MACHINE_PATH, &node, "").await.status, 200);
     assert_eq!(face.send("GET", MACHINE_PATH, &[], "").await.status, 400);
     assert_eq!(face.send("GET", MACHINE_PATH, &[("metadata", "false")], "").await.status, 400);
     assert_eq!(face.send("POST", MACHINE_PATH, &[METADATA], "").await.status, 405);
