@@ -12,7 +12,9 @@ use std::process::Command;
 use crate::{apt, postgres, process};
 
 /// A program that a Debian package brings.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 10] = [
+    ("node", "nodejs"),
+    ("npm", "npm"),
     ("skopeo", "skopeo"),
     ("podman", "podman"),
     ("dockerd", "docker.io"),
@@ -65,6 +67,7 @@ impl Interop {
         missing.extend(process::timed("debian packages", debian_packages).err());
         missing.extend(process::timed("python packages", || self.python_clients()).err());
         missing.extend(process::timed("the Azure CLI", || self.azure_cli()).err());
+        missing.extend(process::timed("MSAL for Node", || self.node_client()).err());
         missing.extend(process::timed("go programs", || self.go_programs()).err());
         missing
     }
@@ -77,6 +80,35 @@ impl Interop {
     /// Makes the Python environment with the Azure CLI, which pins other versions than the rest.
     fn azure_cli(&self) -> Result<(), String> {
         self.python_environment("venv-az", "requirements-az.txt").map(drop)
+    }
+
+    /// Installs the pinned MSAL for Node, unless it is there; it needs Node 20.
+    fn node_client(&self) -> Result<(), String> {
+        let (pins, folder) = (self.pins.join("node"), self.folder.join("node"));
+        let lock = pins.join("package-lock.json");
+        let stamp = Stamp::new(folder.join("stamp"), &[&lock]);
+        if stamp.holds() {
+            return Ok(());
+        }
+        let (node, npm) = (process::find("node"), process::find("npm"));
+        let (node, npm) = node.zip(npm).ok_or("there is no `node` with `npm`")?;
+        let version = process::capture(Command::new(node).arg("--version")).unwrap_or_default();
+        if !is_node_at_least_20(version.trim()) {
+            return Err(format!("`node` is {}, MSAL needs 20 or newer", version.trim()));
+        }
+        drop(fs::remove_dir_all(&folder));
+        let copied = fs::create_dir_all(&folder).and_then(|()| {
+            fs::copy(pins.join("package.json"), folder.join("package.json"))?;
+            fs::copy(&lock, folder.join("package-lock.json"))
+        });
+        copied.map_err(|error| format!("`{}` can't be made: {error}", folder.display()))?;
+        let mut install = Command::new(npm);
+        install.current_dir(&folder).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+        if !process::run_with_retries("npm ci", &mut install) {
+            return Err("`npm ci` of MSAL for Node failed".to_owned());
+        }
+        stamp.set();
+        Ok(())
     }
 
     /// Makes a Python environment that holds what a requirements file pins, unless it is there.
@@ -154,6 +186,12 @@ fn is_go_at_least_1_24(version: &str) -> bool {
     (major, minor) >= (1, 24)
 }
 
+/// Reads a version as Node prints it, say `v20.11.1`.
+fn is_node_at_least_20(version: &str) -> bool {
+    let major = version.trim_start_matches('v').split('.').next().unwrap_or_default();
+    major.parse::<u32>().is_ok_and(|major| major >= 20)
+}
+
 /// Installs the Debian packages whose programs are missing.
 fn debian_packages() -> Result<(), String> {
     let mut packages = apt::missing(&PROGRAMS);
@@ -199,6 +237,15 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_node_is_not_taken() {
+        for (version, good) in
+            [("v18.20.4", false), ("v20.0.0", true), ("v22.1", true), ("", false)]
+        {
+            assert_eq!(is_node_at_least_20(version), good, "{version}");
+        }
+    }
 
     #[test]
     fn an_old_go_is_not_taken() {

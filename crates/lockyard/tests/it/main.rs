@@ -30,6 +30,7 @@ mod rotation;
 mod sealed;
 mod search;
 mod shutdown;
+mod signin;
 mod soak;
 mod start;
 mod trace;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         ("rotation", rotation::stories()),
         ("sealed", sealed::stories()),
         ("shutdown", shutdown::stories()),
+        ("signin", signin::stories()),
         ("soak", soak::stories()),
         ("start", start::stories()),
         ("trouble", trouble::stories()),

@@ -25,6 +25,8 @@ pub(crate) enum Need {
     Python,
     /// The Azure CLI that the test command installs.
     Az,
+    /// MSAL for Node, which the test command installs where Node is new enough.
+    Node,
 }
 
 impl Need {
@@ -35,6 +37,7 @@ impl Need {
             Self::Program(name) => (interop_folder().is_some() && find(name).is_some(), name),
             Self::Built(name) => (built(name).is_some_and(|path| path.is_file()), name),
             Self::Az => (az().is_some_and(|path| path.is_file()), "az"),
+            Self::Node => (node_modules().is_some_and(|path| path.is_dir()), "msal-node"),
             Self::Python => (python().is_some_and(|path| path.is_file()), "python"),
         };
         (!there).then(|| name.to_owned())
@@ -94,6 +97,16 @@ fn python() -> Option<PathBuf> {
 /// Returns where the Azure CLI of the test command would lie.
 pub(crate) fn az() -> Option<PathBuf> {
     interop_folder().map(|folder| folder.join("venv-az/bin/az"))
+}
+
+/// Returns the Python beside the Azure CLI, which has MSAL.
+pub(crate) fn az_python() -> Option<PathBuf> {
+    interop_folder().map(|folder| folder.join("venv-az/bin/python"))
+}
+
+/// Returns where MSAL for Node would lie.
+pub(crate) fn node_modules() -> Option<PathBuf> {
+    interop_folder().map(|folder| folder.join("node/node_modules"))
 }
 
 /// Returns the folder of the scripts that Python runs.

@@ -170,6 +170,11 @@ impl Server {
         format!("http://{}", self.address("connectProxy"))
     }
 
+    /// Returns the address of the managed identities' listener.
+    pub(crate) fn identities(&self) -> String {
+        self.address("identityEndpoint")
+    }
+
     /// Returns the address of health and metrics.
     pub(crate) fn ops(&self) -> String {
         self.address("ops")
