@@ -22,7 +22,7 @@ use lockyard_keyring::{
     KeyProvider, Keyring, LeasePolicy, Providers, SlotKind, SlotSecret, VaultAddress,
 };
 use lockyard_oci::{Algorithm, Digest, Reference, RegistryName, RepositoryName};
-use lockyard_registry::{Caller, Ground, KeySource, Limits, Registries, Registry, instance};
+use lockyard_registry::{Ground, KeySource, Limits, Registries, Registry, instance};
 use lockyard_store::{Engine, Store};
 
 /// Manifests of one repository.
@@ -56,8 +56,9 @@ fn run(data: &str, count: u64) -> Outcome {
     let begun = SystemClock.boot();
     runtime.block_on(async {
         registries.admit_all().await?;
-        let id = registries.find(&RegistryName::default()).await?.ok_or("no default registry")?;
-        let registry = Arc::new(registries.open(id, Caller::Owner)?);
+        let id =
+            registries.find(&RegistryName::default()).await?.ok_or("no default registry")?.id();
+        let registry = Arc::new(registries.open_inside(id)?);
         for number in 0..count.div_ceil(PER_REPOSITORY) {
             let here = PER_REPOSITORY.min(count - number * PER_REPOSITORY);
             fill(&registry, number, here).await?;

@@ -4,6 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::BoxStream};
+use lockyard_access::registry_token::Verb;
 use lockyard_base::{BlobId, LinkId, PartId, RepositoryId};
 use lockyard_blobs::{
     BlobStream, DangerousExport, ExportError, PartError, PartList, ReadError, dangerous_export,
@@ -12,7 +13,7 @@ use lockyard_oci::{ByteRange, Digest, RepositoryName};
 use lockyard_store::{SealNo, Txn, blob, edge, link, part};
 
 use crate::{
-    Action, Registry, RegistryError,
+    Registry, RegistryError,
     intake::blocking,
     rows::{BlobRecord, Rows, Sealed},
     session::repository,
@@ -62,7 +63,7 @@ impl Registry {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<BlobStat, RegistryError> {
-        self.authorize(Action::Pull)?;
+        self.authorize(Verb::Pull, name)?;
         let found = self.find_blob(name, digest).await?;
         if found.stale {
             // Whoever asks "do you have it?" will not push it: the link must outlive the answer.
@@ -82,7 +83,7 @@ impl Registry {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<BlobContent, RegistryError> {
-        self.authorize(Action::Pull)?;
+        self.authorize(Verb::Pull, name)?;
         let mut found = self.find_blob(name, digest).await?;
         let length = found.record.parts.len();
         let range = match range {
@@ -119,7 +120,7 @@ impl Registry {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<Vec<DangerousExport>, RegistryError> {
-        self.authorize(Action::Pull)?;
+        self.authorize(Verb::Pull, name)?;
         let found = self.find_blob(name, digest).await?;
         let unlocked = self.rows.unlocked().share();
         let store = Arc::clone(&self.house.ground().parts);
@@ -142,7 +143,7 @@ impl Registry {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<(), RegistryError> {
-        self.authorize(Action::Delete)?;
+        self.authorize(Verb::Delete, name)?;
         let (name, digest) = (name.clone(), *digest);
         self.write(move |txn, rows, _| {
             let Some(found) = repository(txn, rows, &name)? else {
@@ -172,8 +173,13 @@ impl Registry {
         digest: &Digest,
         from: Option<&RepositoryName>,
     ) -> Result<bool, RegistryError> {
-        self.authorize(Action::Push)?;
-        if self.authorize(Action::Pull).is_err() {
+        self.authorize(Verb::Push, name)?;
+        // Without a source, the blob may come from anywhere: that is for those who may see it all.
+        let visible = match from {
+            Some(from) => self.authorize(Verb::Pull, from).is_ok(),
+            None => !self.is_limited() && self.authorize(Verb::Pull, name).is_ok(),
+        };
+        if !visible {
             return Ok(false);
         }
         let (name, from, digest) = (name.clone(), from.cloned(), *digest);

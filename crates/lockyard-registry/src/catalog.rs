@@ -3,7 +3,7 @@
 use lockyard_store::repository;
 
 use crate::{
-    Action, Page, Registry, RegistryError,
+    Page, Registry, RegistryError,
     listing::{Change, Listings, known},
     rows::Sealed,
 };
@@ -18,7 +18,7 @@ impl Registry {
         n: usize,
         last: Option<&str>,
     ) -> Result<Page<String>, RegistryError> {
-        self.authorize(Action::Catalog)?;
+        self.authorize_catalog()?;
         let listings = self.rows.unlocked().cache::<Listings>()?;
         let mut listing = listings.repositories.lock().await;
         loop {

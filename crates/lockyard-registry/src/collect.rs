@@ -16,7 +16,7 @@ use lockyard_oci::Manifest;
 use lockyard_store::{blob, collection, collection::IdleLink, part, registry, repository};
 
 use crate::{
-    Caller, Registries, Registry, RegistryError,
+    Registries, Registry, RegistryError,
     blob::open,
     manifest::{open_content, open_row},
     rows::Sealed,
@@ -62,7 +62,7 @@ impl Registries {
         let mut report = CollectReport::default();
         let rows = self.ground().store.read(registry::list).await?;
         for row in rows {
-            match self.open(row.registry_id, Caller::Anonymous) {
+            match self.open_inside(row.registry_id) {
                 Ok(_) if self.rests(row.registry_id, self.ground().limits.grace) => {
                     report.registries_locked += 1;
                 }

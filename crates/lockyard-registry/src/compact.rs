@@ -15,9 +15,7 @@ use lockyard_blobs::{BlobStream, PartList, ReadError};
 use lockyard_oci::Hasher;
 use lockyard_store::{SealNo, blob, part, registry, walk};
 
-use crate::{
-    Body, BodyError, Caller, Registries, Registry, RegistryError, blob::open, rows::BlobRecord,
-};
+use crate::{Body, BodyError, Registries, Registry, RegistryError, blob::open, rows::BlobRecord};
 
 /// Rows that one read looks at.
 const BATCH: u32 = 256;
@@ -46,7 +44,7 @@ impl Registries {
         let mut report = CompactReport::default();
         let rows = self.ground().store.read(registry::list).await?;
         for row in rows {
-            match self.open(row.registry_id, Caller::Anonymous) {
+            match self.open_inside(row.registry_id) {
                 Ok(registry) => registry.compact(row.registry_id, &mut report).await?,
                 Err(RegistryError::Locked(_)) => report.registries_locked += 1,
                 Err(error) => return Err(error),

@@ -4,23 +4,26 @@
 //! exhaustive match. Variants that clients see carry what was wrong; the others carry their cause
 //! for the log. No text holds a name, a digest or a key of a customer.
 
-use lockyard_access::RecordError;
+use lockyard_access::{RecordError, registry_token::Verb};
 use lockyard_keyring::{Locked, LockedRegistry, OpenError, ProviderError};
 use lockyard_oci::{Digest, ManifestError, Unsatisfiable};
 use lockyard_store::StoreError;
 use thiserror::Error;
 
-use crate::UploadTicket;
+use crate::{LoginNeeded, UploadTicket, access::in_words};
 
 /// Why a verb failed.
 #[derive(Debug, Error)]
 pub enum RegistryError {
     /// The caller must say who it is.
-    #[error("a login is needed")]
-    Unauthorized,
+    #[error(transparent)]
+    Unauthorized(LoginNeeded),
     /// The caller is known and may not.
-    #[error("{0}")]
-    Denied(&'static str),
+    #[error(
+        "this login may not {}; the role {} on the registry, or a greater one, would let it",
+        in_words(*.0).0, in_words(*.0).1
+    )]
+    Denied(Verb),
     /// The registry is locked; the reason says why and how to mend it.
     #[error(transparent)]
     Locked(LockedRegistry),

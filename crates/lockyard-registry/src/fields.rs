@@ -62,6 +62,11 @@ impl<'b> FieldReader<'b> {
         Ok(u64::from_be_bytes(self.field()?.try_into().map_err(|_| DAMAGED)?))
     }
 
+    /// Whether nothing comes any more: rows of older versions end earlier.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn end(self) -> Result<(), RegistryError> {
         if self.0.is_empty() { Ok(()) } else { Err(DAMAGED) }
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use lockyard_access::registry_token::Verb;
 use lockyard_base::{BlindIndex, ManifestId, RepositoryId};
 use lockyard_oci::{
     Algorithm, ChildKind, Digest, Manifest, MediaType, Reference, RepositoryName, Tag,
@@ -14,7 +15,7 @@ use lockyard_store::{Txn, edge, link, manifest, tag};
 use zeroize::Zeroizing;
 
 use crate::{
-    Action, Registry, RegistryError,
+    Registry, RegistryError,
     opened::{OpenedManifest, OpenedTag, wiped_at_last},
     rows::{ManifestPlace, ManifestRecord, Rows, Sealed},
     session::{repository, repository_or_new},
@@ -67,7 +68,7 @@ impl Registry {
         media_type: Option<MediaType>,
         bytes: Bytes,
     ) -> Result<PutManifest, RegistryError> {
-        self.authorize(Action::Push)?;
+        self.authorize(Verb::Push, name)?;
         let mut tags = tags.to_vec();
         let digest = match reference {
             Reference::Tag(tag) => {
@@ -105,7 +106,7 @@ impl Registry {
         name: &RepositoryName,
         reference: &Reference,
     ) -> Result<ManifestStat, RegistryError> {
-        self.authorize(Action::Pull)?;
+        self.authorize(Verb::Pull, name)?;
         let (name, wanted) = (name.clone(), reference.clone());
         let grace = self.house.ground().limits.grace;
         let (id, stale, record) = self
@@ -141,7 +142,7 @@ impl Registry {
         name: &RepositoryName,
         reference: &Reference,
     ) -> Result<ManifestContent, RegistryError> {
-        self.authorize(Action::Pull)?;
+        self.authorize(Verb::Pull, name)?;
         let (name, wanted) = (name.clone(), reference.clone());
         self.read(move |txn, rows| {
             let repository = repository(txn, rows, &name)?.ok_or(RegistryError::ManifestUnknown)?;
@@ -164,7 +165,7 @@ impl Registry {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<(), RegistryError> {
-        self.authorize(Action::Delete)?;
+        self.authorize(Verb::Delete, name)?;
         let (name, digest) = (name.clone(), *digest);
         self.write(move |txn, rows, _| {
             let Some(found) = repository(txn, rows, &name)? else {

@@ -1,12 +1,11 @@
 //! Referrers: the manifests that name another one as their subject.
 
+use lockyard_access::registry_token::Verb;
 use lockyard_base::ManifestId;
 use lockyard_oci::{Descriptor, Digest, RepositoryName};
 use lockyard_store::edge;
 
-use crate::{
-    Action, Registry, RegistryError, listing::known, manifest::open_row, session::repository,
-};
+use crate::{Registry, RegistryError, listing::known, manifest::open_row, session::repository};
 
 /// Descriptors on a page stop here, however few they are: annotations may be long.
 const PAGE_BYTES_MAX: usize = 2 << 20;
@@ -34,7 +33,7 @@ impl Registry {
         artifact_type: Option<&str>,
         after: Option<&str>,
     ) -> Result<Referrers, RegistryError> {
-        self.authorize(Action::Pull)?;
+        self.authorize(Verb::Pull, name)?;
         let mut after: Option<ManifestId> = after
             .map(|marker| marker.parse().map_err(|_| RegistryError::PageMarker))
             .transpose()?;

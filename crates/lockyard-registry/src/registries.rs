@@ -10,7 +10,7 @@ use std::{
 use lockyard_base::{Clock, Entropy, Epoch, RegistryId, WrapId};
 use lockyard_blobs::{BufferPool, PartStore};
 use lockyard_keyring::{
-    CurrentWrap, CustomerShare, Identity, InstanceKeys, KeyProvider, Keyring, Place, ProviderError,
+    CurrentWrap, CustomerShare, Identity, InstanceKeys, KeyProvider, Keyring, ProviderError,
     VersionedKeyId,
 };
 use lockyard_oci::RegistryName;
@@ -20,8 +20,8 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Caller, Limits, Registry, RegistryError,
-    fields::{FieldReader, FieldWriter},
+    Caller, Limits, Registry, RegistryEntry, RegistryError,
+    access::Gate,
     keys::{open_wrap, seal_wrap},
 };
 
@@ -62,6 +62,8 @@ pub struct RegistrySummary {
     pub id: RegistryId,
     /// Its name.
     pub name: RegistryName,
+    /// Whether everybody may pull, without a login.
+    pub anonymous_pull: bool,
     /// The key version that wraps its customer share, if it has a customer key.
     pub customer_key: Option<VersionedKeyId>,
 }
@@ -79,9 +81,9 @@ pub struct Registries {
 
 /// The registries that were found by name when the database had seen so many commits.
 #[derive(Default)]
-struct Found {
+pub(crate) struct Found {
     commits: u64,
-    by_name: HashMap<RegistryName, RegistryId>,
+    by_name: HashMap<RegistryName, Arc<RegistryEntry>>,
 }
 
 impl Registries {
@@ -155,8 +157,7 @@ impl Registries {
         let keys = ground.keyring.first_epoch(entropy, id, share.as_ref());
         drop(share);
         let index = self.name_index(name);
-        let fields = FieldWriter::with_capacity(128).field(name.as_str().as_bytes());
-        let sealed = ground.instance.seal_row(entropy, &place(id, &index), fields.as_slice());
+        let sealed = self.seal_entry(&RegistryEntry::new(id, name.clone()), &index);
         let sealed_wrap = wrap
             .map(|wrap| (wrap.id, seal_wrap(&ground.instance, entropy, id, Epoch::FIRST, &wrap)));
         ground
@@ -193,27 +194,7 @@ impl Registries {
         Ok(id)
     }
 
-    /// Finds a registry by its name.
-    pub async fn find(&self, name: &RegistryName) -> Result<Option<RegistryId>, RegistryError> {
-        // Every request asks for one. Asked before the row is read, so that a write in between
-        // makes what is kept look too old and never too new.
-        let commits = self.ground.store.commits();
-        if let Some(id) = commits.and_then(|commits| self.found().at(commits)?.get(name).copied()) {
-            return Ok(Some(id));
-        }
-        let index = self.name_index(name);
-        let found = self.ground.store.read(move |txn| registry::by_name(txn, &index)).await?;
-        let Some(row) = found else { return Ok(None) };
-        if self.open_name(&row)? != *name {
-            return Err(RegistryError::Damaged("a registry's row"));
-        }
-        if let Some(commits) = commits {
-            self.found().keep(commits, name, row.registry_id);
-        }
-        Ok(Some(row.registry_id))
-    }
-
-    fn found(&self) -> std::sync::MutexGuard<'_, Found> {
+    pub(crate) fn found(&self) -> std::sync::MutexGuard<'_, Found> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -234,9 +215,11 @@ impl Registries {
         rows.into_iter()
             .map(|(row, wraps)| {
                 let newest = wraps.last().map(|wrap| open_wrap(&self.ground.instance, wrap));
+                let entry = self.open_entry(&row)?;
                 Ok(RegistrySummary {
                     id: row.registry_id,
-                    name: self.open_name(&row)?,
+                    name: entry.name().clone(),
+                    anonymous_pull: entry.anonymous_pull(),
                     customer_key: newest
                         .transpose()
                         .map_err(|_| RegistryError::Damaged("a wrap's row"))?
@@ -259,11 +242,18 @@ impl Registries {
     /// Opens a registry for one request, or says why it is locked.
     pub fn open(
         self: &Arc<Self>,
-        registry: RegistryId,
+        registry: Arc<RegistryEntry>,
         caller: Caller,
     ) -> Result<Registry, RegistryError> {
-        let unlocked = self.ground.keyring.open(registry)?;
-        Ok(Registry::new(Arc::clone(self), unlocked, caller))
+        let unlocked = self.ground.keyring.open(registry.id())?;
+        let gate = Gate::Guarded { caller, registry };
+        Ok(Registry::new(Arc::clone(self), unlocked, gate))
+    }
+
+    /// Opens a registry for the house itself or its operator: nothing is denied.
+    pub fn open_inside(self: &Arc<Self>, id: RegistryId) -> Result<Registry, RegistryError> {
+        let unlocked = self.ground.keyring.open(id)?;
+        Ok(Registry::new(Arc::clone(self), unlocked, Gate::Inside))
     }
 
     async fn wrap(
@@ -290,49 +280,27 @@ impl Registries {
     pub(crate) fn name_index(&self, name: &RegistryName) -> lockyard_base::BlindIndex {
         self.ground.instance.blind(IndexKind::Registry, name.as_str().as_bytes())
     }
-
-    pub(crate) fn open_name(
-        &self,
-        row: &registry::RegistryRow,
-    ) -> Result<RegistryName, RegistryError> {
-        let place = place(row.registry_id, &row.name_index);
-        let plain = self.ground.instance.open_row(&place, &row.sealed)?;
-        let mut fields = FieldReader::new(&plain)?;
-        let name = fields.text()?.parse();
-        fields.end()?;
-        name.map_err(|_| RegistryError::Damaged("a registry's row"))
-    }
 }
 
 /// Names that [`Found`] keeps at most; beyond that it starts again.
 const FOUND_MAX: usize = 1024;
 
 impl Found {
-    fn at(&self, commits: u64) -> Option<&HashMap<RegistryName, RegistryId>> {
+    pub(crate) fn at(&self, commits: u64) -> Option<&HashMap<RegistryName, Arc<RegistryEntry>>> {
         (self.commits == commits).then_some(&self.by_name)
     }
 
-    fn keep(&mut self, commits: u64, name: &RegistryName, id: RegistryId) {
+    pub(crate) fn keep(&mut self, commits: u64, entry: &Arc<RegistryEntry>) {
         if self.commits != commits || self.by_name.len() >= FOUND_MAX {
             self.by_name.clear();
             self.commits = commits;
         }
-        let _before = self.by_name.insert(name.clone(), id);
+        let _before = self.by_name.insert(entry.name().clone(), Arc::clone(entry));
     }
 }
 
 impl fmt::Debug for Registries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registries").field("ground", &self.ground).finish_non_exhaustive()
-    }
-}
-
-fn place(id: RegistryId, index: &lockyard_base::BlindIndex) -> Place<'_> {
-    Place {
-        table: "registry",
-        column: "sealed",
-        row: lockyard_base::RowId::from_bytes(*id.as_bytes()),
-        index: index.as_bytes(),
-        clear: &[],
     }
 }

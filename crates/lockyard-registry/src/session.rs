@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use lockyard_access::registry_token::Verb;
 use lockyard_base::Epoch;
 use lockyard_keyring::UnlockedRegistry;
 use lockyard_oci::RepositoryName;
@@ -9,7 +10,8 @@ use lockyard_store::{CommitGuard, Durability, StoreError, Txn, epoch, repository
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Action, Caller, Registries, RegistryError, decide,
+    Registries, RegistryError,
+    access::Gate,
     intake::blocking,
     opened::OpenedRepository,
     rows::{Rows, Sealed},
@@ -22,20 +24,21 @@ const ATTEMPTS_MAX: usize = 16;
 pub struct Registry {
     pub(crate) house: Arc<Registries>,
     pub(crate) rows: Arc<Rows>,
-    caller: Caller,
+    gate: Gate,
 }
 
 impl Registry {
-    pub(crate) fn new(house: Arc<Registries>, unlocked: UnlockedRegistry, caller: Caller) -> Self {
+    pub(crate) fn new(house: Arc<Registries>, unlocked: UnlockedRegistry, gate: Gate) -> Self {
         let ground = house.ground();
         let entropy = Arc::clone(&ground.entropy);
         let rows = Rows::new(unlocked, entropy, ground.limits.opened_bytes_max);
-        Self { house, rows: Arc::new(rows), caller }
+        Self { house, rows: Arc::new(rows), gate }
     }
 
     /// A second one for a task that outlives the request.
     pub(crate) fn share(&self) -> Self {
-        Self { house: Arc::clone(&self.house), rows: Arc::clone(&self.rows), caller: self.caller }
+        let gate = self.gate.clone();
+        Self { house: Arc::clone(&self.house), rows: Arc::clone(&self.rows), gate }
     }
 
     /// Cancelled when the registry locks: whatever connection serves it ends then.
@@ -43,9 +46,19 @@ impl Registry {
         self.rows.unlocked().revoked()
     }
 
-    /// Whether the caller may do `action` here.
-    pub fn authorize(&self, action: Action) -> Result<(), RegistryError> {
-        decide(self.caller, action)
+    /// Whether the caller may do `verb` with a repository now.
+    pub(crate) fn authorize(&self, verb: Verb, name: &RepositoryName) -> Result<(), RegistryError> {
+        self.gate.check(verb, Some(name))
+    }
+
+    /// Whether the caller may see the names of all repositories now.
+    pub(crate) fn authorize_catalog(&self) -> Result<(), RegistryError> {
+        self.gate.check(Verb::Catalog, None)
+    }
+
+    /// Whether the caller limited itself to some repositories.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.gate.is_limited()
     }
 
     /// Reads in one transaction.

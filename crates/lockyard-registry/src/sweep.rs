@@ -7,7 +7,7 @@
 use lockyard_base::{PartId, RegistryId};
 use lockyard_store::{part, registry, upload};
 
-use crate::{Caller, Registries, Registry, RegistryError, intake::blocking, rows::Sealed};
+use crate::{Registries, Registry, RegistryError, intake::blocking, rows::Sealed};
 
 /// Rows that one transaction looks at.
 const BATCH: u32 = 256;
@@ -31,7 +31,7 @@ impl Registries {
         let mut report = SweepReport::default();
         let rows = self.ground().store.read(registry::list).await?;
         for row in rows {
-            match self.open(row.registry_id, Caller::Anonymous) {
+            match self.open_inside(row.registry_id) {
                 Ok(registry) => registry.sweep(row.registry_id, &mut report).await?,
                 Err(RegistryError::Locked(_)) => report.registries_locked += 1,
                 Err(error) => return Err(error),

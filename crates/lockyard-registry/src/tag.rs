@@ -1,11 +1,12 @@
 //! Tags: listing them, pointing them, taking them away.
 
+use lockyard_access::registry_token::Verb;
 use lockyard_base::{ManifestId, RepositoryId, TagId};
 use lockyard_oci::{Digest, RepositoryName, Tag};
 use lockyard_store::{Txn, tag};
 
 use crate::{
-    Action, Page, Registry, RegistryError,
+    Page, Registry, RegistryError,
     listing::{Change, Listings, known},
     rows::{Rows, Sealed, TagPlace},
     session::repository,
@@ -22,7 +23,7 @@ impl Registry {
         n: usize,
         last: Option<&str>,
     ) -> Result<Page<String>, RegistryError> {
-        self.authorize(Action::Pull)?;
+        self.authorize(Verb::Pull, name)?;
         let name = name.clone();
         let found = self.read(move |txn, rows| repository(txn, rows, &name)).await;
         let found = known("of this name", found)?.flatten();
@@ -51,7 +52,7 @@ impl Registry {
 
     /// Takes a tag away; its manifest stays.
     pub async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), RegistryError> {
-        self.authorize(Action::Delete)?;
+        self.authorize(Verb::Delete, name)?;
         let (name, wanted) = (name.clone(), tag.clone());
         self.write(move |txn, rows, _| {
             let Some(found) = repository(txn, rows, &name)? else {

@@ -7,13 +7,14 @@
 //! what arrived.
 
 use futures_util::StreamExt as _;
+use lockyard_access::registry_token::Verb;
 use lockyard_base::{PartId, RepositoryId, UploadId};
 use lockyard_blobs::{BlobStream, PartList, ReadError, SealedPart};
 use lockyard_oci::{Algorithm, ContentRange, Digest, Hasher, RepositoryName};
 use lockyard_store::{part, upload};
 
 use crate::{
-    Action, Body, Registry, RegistryError,
+    Body, Registry, RegistryError,
     blob::link_parts,
     intake::{BodyEnd, Intake, Taken},
     rows::{Sealed, UploadRecord},
@@ -83,7 +84,7 @@ impl Registry {
         name: &RepositoryName,
         algorithm: Option<Algorithm>,
     ) -> Result<UploadStatus, RegistryError> {
-        self.authorize(Action::Push)?;
+        self.authorize(Verb::Push, name)?;
         let name = name.clone();
         let algorithm = algorithm.unwrap_or(Algorithm::Sha256);
         let limits = self.house.ground().limits;
@@ -119,7 +120,7 @@ impl Registry {
         range: Option<ContentRange>,
         body: Body,
     ) -> Result<UploadStatus, RegistryError> {
-        self.authorize(Action::Push)?;
+        self.authorize(Verb::Push, name)?;
         let session = self.session(name, ticket.id).await?;
         session.continues(ticket, range)?;
         let this = self.share();
@@ -135,7 +136,7 @@ impl Registry {
         range: Option<ContentRange>,
         body: Body,
     ) -> Result<Digest, RegistryError> {
-        self.authorize(Action::Push)?;
+        self.authorize(Verb::Push, name)?;
         let session = self.session(name, ticket.id).await?;
         session.continues(ticket, range)?;
         let (this, digest) = (self.share(), *digest);
@@ -149,7 +150,7 @@ impl Registry {
         digest: &Digest,
         body: Body,
     ) -> Result<Digest, RegistryError> {
-        self.authorize(Action::Push)?;
+        self.authorize(Verb::Push, name)?;
         let (this, name, digest) = (self.share(), name.clone(), *digest);
         self.detached(async move {
             let record = UploadRecord::new(digest.algorithm());
@@ -172,7 +173,7 @@ impl Registry {
         name: &RepositoryName,
         id: UploadId,
     ) -> Result<UploadStatus, RegistryError> {
-        self.authorize(Action::Push)?;
+        self.authorize(Verb::Push, name)?;
         Ok(self.session(name, id).await?.status())
     }
 
@@ -182,7 +183,7 @@ impl Registry {
         name: &RepositoryName,
         ticket: UploadTicket,
     ) -> Result<(), RegistryError> {
-        self.authorize(Action::Push)?;
+        self.authorize(Verb::Push, name)?;
         let session = self.session(name, ticket.id).await?;
         session.continues(ticket, None)?;
         let parts: Vec<PartId> = session.record.parts.ids().collect();

@@ -12,8 +12,8 @@ use lockyard_base::{Clock, Entropy, HandClock, PartId, RegistryId, SeededEntropy
 use lockyard_blobs::{LocalParts, PartStore};
 use lockyard_keyring::{Identity, Keyring, LeasePolicy, SlotKind, SlotSecret};
 use lockyard_registry::{
-    Caller, CollectMode, CustomerKey, Ground, KeySource, Limits, Registries, Registry,
-    RegistryError, instance,
+    CollectMode, CustomerKey, Ground, KeySource, Limits, Registries, Registry, RegistryError,
+    instance,
 };
 use lockyard_store::{Store, walk};
 
@@ -126,7 +126,7 @@ impl World {
 
     /// The registry as its owner sees it.
     pub fn registry(&self) -> Result<Registry, RegistryError> {
-        self.house.open(self.id, Caller::Owner)
+        self.house.open_inside(self.id)
     }
 
     /// Lets time pass; the vault is asked again, as it would have been meanwhile.

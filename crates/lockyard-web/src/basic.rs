@@ -1,27 +1,14 @@
-//! Who is asking: Basic credentials (RFC 7617), and the question whether they are right.
+//! Basic credentials (RFC 7617), taken apart.
 //!
-//! This only takes the header apart. Whether a secret is the owner's is decided by [`Credentials`],
-//! in constant time; the secret is wiped as soon as it has been looked at.
+//! Whether they are right is the directory's to say; the secret is wiped as soon as it has been
+//! looked at.
 
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderMap, header};
-use lockyard_registry::owner::Owner;
+use lockyard_access::directory::Presented;
 use thiserror::Error;
 use zeroize::Zeroizing;
-
-/// Knows the credentials that are accepted; implemented over the owner's record.
-pub trait Credentials: Send + Sync + fmt::Debug {
-    /// Whether `secret` is the secret of `client_id`, compared in constant time.
-    fn verify(&self, client_id: &str, secret: &str) -> bool;
-}
-
-impl Credentials for Owner {
-    fn verify(&self, client_id: &str, secret: &str) -> bool {
-        Self::verify(self, client_id, secret)
-    }
-}
 
 /// Credentials as a request carries them; the secret is wiped when dropped.
 pub(crate) struct Basic {
@@ -29,41 +16,43 @@ pub(crate) struct Basic {
     colon: usize,
 }
 
-/// A request carries no Basic credentials.
+/// A header is not Basic credentials, but another scheme or nothing at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(crate) enum BasicError {
-    /// There is no `Authorization` header.
-    #[error("the request carries no credentials")]
-    Missing,
-    /// The header is of another scheme, or not what RFC 7617 says.
-    #[error("the request's `Authorization` header is not Basic credentials")]
-    Malformed,
-}
+#[error("the request's `Authorization` header is not Basic credentials")]
+pub(crate) struct BasicError;
 
 impl Basic {
-    /// Reads the `Authorization` header.
-    pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, BasicError> {
-        let value = headers.get(header::AUTHORIZATION).ok_or(BasicError::Missing)?;
-        Self::parse(value.to_str().map_err(|_| BasicError::Malformed)?)
+    /// A name and a secret that came in another way.
+    pub(crate) fn new(name: &str, secret: &str) -> Self {
+        Self { text: Zeroizing::new(format!("{name}:{secret}")), colon: name.len() }
     }
 
-    /// Reads `Basic <base64 of client id, colon, secret>`.
+    /// Reads `Basic <base64 of name, colon, secret>`.
     pub(crate) fn parse(value: &str) -> Result<Self, BasicError> {
-        let malformed = BasicError::Malformed;
-        let (scheme, encoded) = value.split_once(' ').ok_or(malformed)?;
+        let (scheme, encoded) = value.split_once(' ').ok_or(BasicError)?;
         if !scheme.eq_ignore_ascii_case("basic") {
-            return Err(malformed);
+            return Err(BasicError);
         }
-        let bytes = Zeroizing::new(STANDARD.decode(encoded.trim()).map_err(|_| malformed)?);
-        let text = Zeroizing::new(std::str::from_utf8(&bytes).map_err(|_| malformed)?.to_owned());
-        let colon = text.find(':').ok_or(malformed)?;
+        let bytes = Zeroizing::new(STANDARD.decode(encoded.trim()).map_err(|_| BasicError)?);
+        let text = Zeroizing::new(std::str::from_utf8(&bytes).map_err(|_| BasicError)?.to_owned());
+        let colon = text.find(':').ok_or(BasicError)?;
         Ok(Self { text, colon })
     }
 
-    /// Whether these are right.
-    pub(crate) fn is_accepted_by(&self, credentials: &dyn Credentials) -> bool {
-        let (client_id, secret) = self.text.split_at(self.colon);
-        credentials.verify(client_id, secret.strip_prefix(':').unwrap_or(secret))
+    /// Who it is said to be.
+    pub(crate) fn name(&self) -> &str {
+        self.text.split_at(self.colon).0
+    }
+
+    /// What is to prove it, as text: a token may go in its place.
+    pub(crate) fn secret_text(&self) -> &str {
+        let rest = self.text.split_at(self.colon).1;
+        rest.strip_prefix(':').unwrap_or(rest)
+    }
+
+    /// What is to prove it.
+    pub(crate) fn secret(&self) -> Presented {
+        Presented::from(self.secret_text())
     }
 }
 
@@ -79,25 +68,20 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug)]
-    struct Only(&'static str, &'static str);
-
-    impl Credentials for Only {
-        fn verify(&self, client_id: &str, secret: &str) -> bool {
-            (client_id, secret) == (self.0, self.1)
-        }
-    }
-
-    fn accepted(value: &str) -> Result<bool, BasicError> {
-        Basic::parse(value).map(|basic| basic.is_accepted_by(&Only("me", "s:cret")))
+    fn parts(value: &str) -> Option<(String, String)> {
+        let basic = Basic::parse(value).ok()?;
+        Some((basic.name().to_owned(), basic.secret_text().to_owned()))
     }
 
     #[test]
-    fn a_secret_may_hold_colons() {
-        assert_eq!(accepted("Basic bWU6czpjcmV0"), Ok(true));
-        assert_eq!(accepted("bAsIc  bWU6czpjcmV0"), Ok(true));
-        assert_eq!(accepted(&format!("Basic {}", STANDARD.encode("me:s"))), Ok(false));
-        assert_eq!(accepted(&format!("Basic {}", STANDARD.encode("me:"))), Ok(false));
+    fn a_secret_may_hold_colons_and_a_name_may_not() {
+        let of = |name: &str, secret: &str| Some((name.to_owned(), secret.to_owned()));
+        assert_eq!(parts("Basic bWU6czpjcmV0"), of("me", "s:cret"));
+        assert_eq!(parts("bAsIc  bWU6czpjcmV0"), of("me", "s:cret"));
+        assert_eq!(parts(&format!("Basic {}", STANDARD.encode("me:"))), of("me", ""));
+        assert_eq!(parts(&format!("Basic {}", STANDARD.encode(":"))), of("", ""));
+        let made = Basic::new("me", "s:cret");
+        assert_eq!((made.name(), made.secret_text()), ("me", "s:cret"));
     }
 
     #[test]
@@ -105,9 +89,8 @@ mod tests {
         for value in
             ["", "Basic", "Basic ", "Bearer bWU6czpjcmV0", "Basic !!!", "Basic bWU", "Basic /w=="]
         {
-            assert_eq!(accepted(value), Err(BasicError::Malformed), "{value}");
+            assert_eq!(parts(value), None, "{value}");
         }
-        assert!(matches!(Basic::from_headers(&HeaderMap::new()), Err(BasicError::Missing)));
     }
 
     #[test]

@@ -13,15 +13,16 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, StatusCode, Version, header, request::Parts};
-use lockyard_access::Issuer;
+use lockyard_access::{Directory, Issuer, registry_token::RegistryTokens};
 use lockyard_base::{Clock, Entropy};
 use lockyard_control::{Control, Objects};
 use lockyard_oci::{ErrorCode, RegistryName};
-use lockyard_registry::{Caller, Registries};
+use lockyard_registry::Registries;
 
 use crate::{
-    Connection, Credentials, Metrics, Names, arm,
-    basic::{Basic, BasicError},
+    Connection, Metrics, Names, arm,
+    caller::{Login, LoginError, Shown},
+    challenge::Challenge,
     failure::OciFailure,
     graph,
     host::{Authority, FixedHost, OwnHost},
@@ -36,10 +37,12 @@ use crate::{
 pub struct Faces {
     /// The registries of this instance.
     pub registries: Arc<Registries>,
-    /// Knows the owner's credentials.
-    pub credentials: Arc<dyn Credentials>,
+    /// Who there is, and what they may do.
+    pub directory: Arc<Directory>,
     /// Issues tokens and knows its own.
     pub issuer: Arc<Issuer>,
+    /// Signs and reads the tokens of registries.
+    pub registry_tokens: Arc<RegistryTokens>,
     /// Subscriptions, resource groups and the resources in them.
     pub control: Arc<Control>,
     /// The directory's objects.
@@ -59,9 +62,9 @@ pub struct Faces {
 }
 
 impl Faces {
-    /// The face of the HTTPS listener.
-    pub fn https(&self) -> Router {
-        self.door(Listener::Https)
+    /// The face of the HTTPS listener, which is bound to `port`.
+    pub fn https(&self, port: u16) -> Router {
+        self.door(Listener::Https { port })
     }
 
     /// The face of the plain listener, which is bound to `port` on loopback addresses.
@@ -79,7 +82,7 @@ impl Faces {
 /// Which listener a request came in by.
 #[derive(Clone, Copy, Debug)]
 enum Listener {
-    Https,
+    Https { port: u16 },
     Http { port: u16 },
 }
 
@@ -109,12 +112,12 @@ pub(crate) enum House {
     Graph,
 }
 
-/// The registry that a request is for, and the host that its client wrote.
+/// The registry that a request is for.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     pub(crate) registry: RegistryName,
-    /// The host with its port, safe to quote.
-    pub(crate) realm: String,
+    /// How it asks for a login.
+    pub(crate) challenge: Challenge,
 }
 
 /// Where every request enters and every answer leaves.
@@ -151,13 +154,13 @@ impl Door {
         let authority = authority(parts)?;
         let realm = authority.to_string();
         let house = match self.listener {
-            Listener::Https => self.house_of(&authority, realm.clone())?,
+            Listener::Https { port } => self.house_of(&authority, port)?,
             Listener::Http { port } => {
                 check_loopback(&authority, port)?;
                 refuse_browsers(&parts.headers)?;
                 House::Registry(Site {
                     registry: self.faces.default_registry.clone(),
-                    realm: realm.clone(),
+                    challenge: Challenge::Basic { realm: realm.clone() },
                 })
             }
         };
@@ -172,15 +175,17 @@ impl Door {
         Ok(house)
     }
 
-    fn house_of(&self, authority: &Authority, realm: String) -> Result<House, OciFailure> {
+    fn house_of(&self, authority: &Authority, port: u16) -> Result<House, OciFailure> {
         if authority.is_loopback() {
             let registry = self.faces.default_registry.clone();
-            return Ok(House::Registry(Site { registry, realm }));
+            let challenge = Challenge::bearer(self.own_loopback(authority, port));
+            return Ok(House::Registry(Site { registry, challenge }));
         }
         match self.faces.names.own(authority.host()) {
             Some(OwnHost::Registry(label)) => {
                 let registry = label.parse().map_err(|_| no_registry())?;
-                Ok(House::Registry(Site { registry, realm }))
+                let challenge = Challenge::bearer(self.faces.names.registry_host(&registry));
+                Ok(House::Registry(Site { registry, challenge }))
             }
             Some(OwnHost::Fixed(FixedHost::Login)) => Ok(House::Login),
             Some(OwnHost::Fixed(FixedHost::Management)) => Ok(House::Management),
@@ -193,22 +198,31 @@ impl Door {
         }
     }
 
+    /// This machine's name for itself, as the client wrote it, with a port that is ours.
+    ///
+    /// Who came by `localhost` may find no other of our names, so that it is sent nowhere else.
+    fn own_loopback(&self, authority: &Authority, listening: u16) -> String {
+        let public = self.faces.names.public_port();
+        let port = authority.port().unwrap_or(443);
+        match if port == listening { listening } else { public } {
+            443 => authority.host().to_owned(),
+            port => format!("{}:{port}", authority.host()),
+        }
+    }
+
     /// Finds out who is asking; those who say it wrongly are refused like those who do not.
-    pub(crate) fn caller(&self, headers: &HeaderMap, site: &Site) -> Result<Caller, OciFailure> {
+    pub(crate) async fn login(
+        &self,
+        headers: &HeaderMap,
+        site: &Site,
+    ) -> Result<Login, OciFailure> {
         if matches!(self.listener, Listener::Http { .. }) && !self.faces.http_login {
-            return Ok(Caller::Loopback);
+            return Ok(Login::LOOPBACK);
         }
-        let refused = |message: String| OciFailure::login_needed(&site.realm, message);
-        match Basic::from_headers(headers) {
-            Ok(basic) if basic.is_accepted_by(&*self.faces.credentials) => Ok(Caller::Owner),
-            Ok(_) => {
-                tracing::warn!("a login was refused: wrong client id or secret");
-                Err(refused("the client id or the secret is wrong".to_owned()))
-            }
-            Err(error @ (BasicError::Missing | BasicError::Malformed)) => {
-                Err(refused(format!("{error}, log in with a client id and its secret")))
-            }
-        }
+        let refuse = |error: LoginError| error.into_failure(site.challenge.clone());
+        let shown = Shown::of(headers).map_err(refuse)?;
+        let login_server = self.faces.names.registry_host(&site.registry);
+        Login::of(&self.faces, &login_server, shown).await.map_err(refuse)
     }
 }
 

@@ -8,10 +8,10 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use lockyard_base::chain;
 use lockyard_keyring::{LockReason, LockedRegistry};
 use lockyard_oci::{ErrorBody, ErrorCode, ManifestError, RegistryName, RepositoryName};
-use lockyard_registry::{RegistryError, UploadTicket};
+use lockyard_registry::{LoginNeeded, RegistryError, UploadTicket};
 use serde_json::{Value, json};
 
-use crate::{limit::RETRY_AFTER_SECONDS, oci::upload, trace::Correlation};
+use crate::{challenge::Challenge, limit::RETRY_AFTER_SECONDS, oci::upload, trace::Correlation};
 
 /// An error on its way to a client of the registry.
 #[derive(Debug)]
@@ -48,10 +48,10 @@ impl OciFailure {
         Self { cause: Some(cause), ..Self::new(status, FAULT_CODE, message) }
     }
 
-    /// Asks for a login; `realm` is the host as the client wrote it.
-    pub(crate) fn login_needed(realm: &str, message: impl Into<String>) -> Self {
+    /// Asks for a login.
+    pub(crate) fn login_needed(challenge: &Challenge, message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
-            .with(header::WWW_AUTHENTICATE, &format!("Basic realm=\"{realm}\""))
+            .with(header::WWW_AUTHENTICATE, &challenge.to_string())
     }
 
     /// Refuses a method that the endpoint does not have.
@@ -83,6 +83,15 @@ impl OciFailure {
 
     /// The answer to a client.
     pub(crate) fn render(self, correlation: &Correlation) -> Response {
+        self.render_as(correlation, |body| body.to_json())
+    }
+
+    /// The answer to a client who speaks another language as well.
+    pub(crate) fn render_as(
+        self,
+        correlation: &Correlation,
+        write: impl FnOnce(ErrorBody) -> Vec<u8>,
+    ) -> Response {
         let mut message = self.message;
         if let Some(cause) = self.cause {
             tracing::error!(correlation = %correlation, cause, "a request failed");
@@ -92,7 +101,7 @@ impl OciFailure {
         if let Some(detail) = self.detail {
             body = body.with_detail(detail);
         }
-        let mut response = Response::new(Body::from(body.to_json()));
+        let mut response = Response::new(Body::from(write(body)));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.extend(self.headers);
@@ -106,8 +115,8 @@ impl OciFailure {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'s> {
     pub(crate) registry: &'s RegistryName,
-    /// The host as the client wrote it.
-    pub(crate) realm: &'s str,
+    /// How a login is asked for.
+    pub(crate) challenge: &'s Challenge,
     pub(crate) repository: Option<&'s RepositoryName>,
 }
 
@@ -117,7 +126,15 @@ impl OciFailure {
         use ErrorCode as Code;
         let text = error.to_string();
         match error {
-            RegistryError::Unauthorized => Self::login_needed(subject.realm, text),
+            RegistryError::Unauthorized(needed) => {
+                let challenge = subject.challenge.clone();
+                let challenge = match needed {
+                    LoginNeeded::Absent => challenge,
+                    LoginNeeded::Ended => challenge.because("invalid_token"),
+                    LoginNeeded::Limited => challenge.because("insufficient_scope"),
+                };
+                Self::login_needed(&challenge, text)
+            }
             RegistryError::Denied(_) => Self::new(StatusCode::FORBIDDEN, Code::Denied, text),
             RegistryError::Locked(locked) => Self::locked(subject.registry, locked),
             RegistryError::LockedMeanwhile => Self::locked_meanwhile(subject.registry),
@@ -201,7 +218,7 @@ impl OciFailure {
         Self::fault(StatusCode::INSUFFICIENT_STORAGE, message, cause).retry_after("60")
     }
 
-    fn unavailable(cause: String) -> Self {
+    pub(crate) fn unavailable(cause: String) -> Self {
         let message = "the registry's storage does not answer now, try again";
         Self::fault(StatusCode::SERVICE_UNAVAILABLE, message, cause)
             .retry_after(RETRY_AFTER_SECONDS)

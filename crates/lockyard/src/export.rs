@@ -12,7 +12,6 @@ use std::{
 
 use lockyard_blobs::{DangerousExport, PartError};
 use lockyard_oci::{Digest, RegistryName, RepositoryName};
-use lockyard_registry::Caller;
 use thiserror::Error;
 
 use crate::{
@@ -48,13 +47,14 @@ enum ExportError {
 
 /// Writes the parts of a blob into the directory `out`; answers in lines for the operator.
 pub(crate) async fn run(instance: &Instance, blob: &Blob, out: &Path) -> Outcome<Vec<String>> {
-    let id = instance
+    let entry = instance
         .registries
         .find(&blob.registry)
         .await
         .or_fail()?
         .ok_or_else(|| Failure::text(format!("there is no registry `{}`", blob.registry)))?;
-    let registry = instance.registries.open(id, Caller::Owner).or_fail()?;
+    let id = entry.id();
+    let registry = instance.registries.open_inside(id).or_fail()?;
     let parts = registry.dangerous_export(&blob.repository, &blob.digest).await.or_fail()?;
     tracing::warn!(registry = %id, parts = parts.len(), "blob keys were exported");
     let out = out.to_owned();

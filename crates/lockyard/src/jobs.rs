@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lockyard_access::{Issuer, Records};
+use lockyard_access::{Issuer, Records, registry_token::RegistryTokens};
 use lockyard_audit::AuditLog;
 use lockyard_base::chain;
 use lockyard_registry::{CollectMode, CollectReport, CompactReport, Registries};
@@ -33,7 +33,7 @@ const TEND_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Starts all jobs; they end after `stop`.
 pub(crate) fn start(
     instance: &Instance,
-    issuer: &Arc<Issuer>,
+    (issuer, tokens): (&Arc<Issuer>, &Arc<RegistryTokens>),
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
@@ -42,7 +42,7 @@ pub(crate) fn start(
     tasks.spawn(sweep(Arc::clone(&instance.registries), stop.clone()));
     tasks.spawn(tidy(Arc::clone(&instance.registries), stop.clone()));
     tasks.spawn(forget(instance.records.clone(), stop.clone()));
-    tasks.spawn(tend(Arc::clone(issuer), stop.clone()));
+    tasks.spawn(tend(Arc::clone(issuer), Arc::clone(tokens), stop.clone()));
 }
 
 /// Lets the audit trail do what is due by time. It says itself when it can't be written.
@@ -122,8 +122,8 @@ async fn forget(records: Records, stop: CancellationToken) {
     }
 }
 
-/// Lets the issuer make its next key in time.
-async fn tend(issuer: Arc<Issuer>, stop: CancellationToken) {
+/// Lets the issuer, and what signs the tokens of registries, make their next keys in time.
+async fn tend(issuer: Arc<Issuer>, tokens: Arc<RegistryTokens>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(TEND_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -132,8 +132,14 @@ async fn tend(issuer: Arc<Issuer>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let issuer = Arc::clone(&issuer);
-        match tokio::task::spawn_blocking(move || issuer.tend()).await {
+        let (issuer, tokens) = (Arc::clone(&issuer), Arc::clone(&tokens));
+        let tended = tokio::task::spawn_blocking(move || {
+            if let Err(error) = tokens.rotate() {
+                tracing::warn!(cause = %chain(&error), "the keys of registry tokens stay");
+            }
+            issuer.tend()
+        });
+        match tended.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(cause = %chain(&error), "the issuer's keys stay"),
             Err(error) => tracing::warn!(%error, "the issuer's keys stay"),

@@ -6,7 +6,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use lockyard_access::{Directory, Issuer};
+use lockyard_access::{Directory, Issuer, registry_token::RegistryTokens};
 use lockyard_control::{Control, Objects};
 use lockyard_registry::RegistrySummary;
 use lockyard_web::{Faces, FixedHost, IdentityEndpoint, Metrics, Names, Ops, Proxy, Served};
@@ -21,7 +21,7 @@ use crate::{
     data_dir::{DataDir, DataDirError},
     failure::{Failure, OrFail as _, Outcome},
     greeting::{self, Greeting},
-    instance::{self, Endpoints, Instance, OwnerLogin, Protection},
+    instance::{self, Endpoints, Instance, Protection},
     jobs,
     listeners::Listeners,
     machine::Machine,
@@ -73,6 +73,7 @@ struct Ready {
     names: Names,
     directory: Arc<Directory>,
     issuer: Arc<Issuer>,
+    registry_tokens: Arc<RegistryTokens>,
     control: Arc<Control>,
     default_registry: RegistrySummary,
 }
@@ -96,7 +97,7 @@ impl Ready {
             ca_file: local_authority.then(|| instance.dir.authority_certificate()),
         };
         let (of, published) = (config.clone(), names.clone());
-        let (instance, directory, issuer, leaf) = instance::blocking_outcome(move || {
+        let (instance, directory, issuer, tokens, leaf) = instance::blocking_outcome(move || {
             let Instance { records, dir, machine, .. } = &instance;
             let authority = instance::authority(records, dir, &of.domain, machine)?;
             let leaf = match own {
@@ -107,7 +108,9 @@ impl Ready {
             };
             let directory = instance.found_directory(&endpoints)?;
             let issuer = instance::issuer(records, &directory, &published, &of, machine)?;
-            Ok((instance, directory, issuer, leaf))
+            let (clock, entropy) = (Arc::clone(&machine.clock), Arc::clone(&machine.entropy));
+            let tokens = RegistryTokens::open(records.clone(), clock, entropy).or_fail()?;
+            Ok((instance, directory, issuer, Arc::new(tokens), leaf))
         })
         .await?;
         let default_registry = instance::default_registry(&instance, protection).await?;
@@ -125,6 +128,7 @@ impl Ready {
             names,
             directory,
             issuer,
+            registry_tokens: tokens,
             control,
             default_registry,
         })
@@ -144,7 +148,7 @@ impl Ready {
             Failure::new(&error).context("cannot make the admin socket in the data directory")
         })?;
         tasks.spawn(socket.serve(Arc::clone(instance), stop.clone()));
-        jobs::start(instance, &self.issuer, &tasks, &stop);
+        jobs::start(instance, (&self.issuer, &self.registry_tokens), &tasks, &stop);
         let metrics = Metrics::new();
         self.start_faces(config, listeners, &metrics, (&tasks, &stop));
         if RunFile::is_stale(instance.dir.path()) {
@@ -188,8 +192,9 @@ impl Ready {
         let Self { instance, addresses, certificate, names, .. } = self;
         let faces = Faces {
             registries: Arc::clone(&instance.registries),
-            credentials: Arc::new(OwnerLogin(Arc::clone(&self.directory))),
+            directory: Arc::clone(&self.directory),
             issuer: Arc::clone(&self.issuer),
+            registry_tokens: Arc::clone(&self.registry_tokens),
             control: Arc::clone(&self.control),
             objects: Objects::new(Arc::clone(&self.directory)),
             names: names.clone(),
@@ -209,7 +214,7 @@ impl Ready {
             |listener, router| Served { listener, tls: None, router, metrics: metrics.clone() };
         let https = Served {
             tls: Some(TlsAcceptor::from(Arc::clone(certificate))),
-            ..plain(listeners.https, faces.https())
+            ..plain(listeners.https, faces.https(addresses.https.port()))
         };
         tasks.spawn(lockyard_web::serve(https, stop.clone()));
         let http = plain(listeners.http, faces.http(addresses.http.port()));

@@ -51,3 +51,7 @@ pub const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 pub const STRETCHES_AT_ONCE: usize = 2;
 /// How many proofs by password may wait for their turn; more are refused.
 pub const STRETCHES_WAITING_MAX: usize = 64;
+/// How many proofs by password are remembered; one more makes all of them forgotten.
+pub const PROOFS_MAX: usize = 1_000;
+/// How long a proof by password is remembered.
+pub const PROOF_LIFE: Duration = Duration::from_secs(5 * 60);

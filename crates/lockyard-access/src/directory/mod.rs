@@ -26,6 +26,7 @@ mod password;
 mod people;
 mod principal;
 mod prove;
+mod remembered;
 mod row;
 mod secret;
 mod snapshot;
@@ -52,7 +53,7 @@ pub use prove::{Method, Proof};
 pub use secret::{ClientSecret, NewSecret, Presented};
 pub use snapshot::{Snapshot, Subscription};
 
-use self::{prove::Turns, snapshot::State};
+use self::{prove::Turns, remembered::Remembered, snapshot::State};
 use crate::{RecordError, Records};
 
 /// Everybody, and what they may do.
@@ -65,6 +66,7 @@ pub struct Directory {
     writer: Mutex<Writer>,
     changes: watch::Sender<u64>,
     turns: Turns,
+    remembered: Remembered,
 }
 
 /// What only whoever writes may touch.
@@ -98,9 +100,20 @@ impl Directory {
         let version = state.house.version;
         let present = RwLock::new(Arc::new(Snapshot::new(state, seal)));
         let turns = Turns::new(cost, &*entropy);
+        let remembered = Remembered::new(&*entropy);
         let (changes, _) = watch::channel(version);
         let writer = Mutex::default();
-        Ok(Arc::new(Self { records, clock, entropy, cost, present, writer, changes, turns }))
+        Ok(Arc::new(Self {
+            records,
+            clock,
+            entropy,
+            cost,
+            present,
+            writer,
+            changes,
+            turns,
+            remembered,
+        }))
     }
 
     /// The directory as it is now.

@@ -125,6 +125,38 @@ impl Directory {
         .await
     }
 
+    /// Does what [`Directory::prove_password`] does, for clients that send the password with each
+    /// request: what was proved within [`PROOF_LIFE`](super::limit::PROOF_LIFE) and before the last change of the directory
+    /// is not stretched again. The proof says when it was.
+    pub async fn prove_password_again(
+        self: &Arc<Self>,
+        upn: &str,
+        password: Presented,
+    ) -> Result<Proof, ProveError> {
+        let name = folded(upn);
+        if let Some(proof) = self.remembered_proof(&name, &password) {
+            return Ok(proof);
+        }
+        let place = self.turns.place().await?;
+        self.blocking(move |this| {
+            // Requests that came together wait for the first of them.
+            if let Some(proof) = this.remembered_proof(&name, &password) {
+                return Ok(proof);
+            }
+            // Taken before: a change meanwhile makes it too old to be remembered.
+            let version = this.snapshot().version();
+            let proof = this.prove_password_in_turn(&name, &password)?;
+            drop(place);
+            this.remembered.put(version, &name, &password, proof);
+            Ok(proof)
+        })
+        .await
+    }
+
+    fn remembered_proof(&self, name: &str, password: &Presented) -> Option<Proof> {
+        self.remembered.get(self.snapshot().version(), self.now(), name, password)
+    }
+
     fn prove_password_in_turn(
         &self,
         name: &str,

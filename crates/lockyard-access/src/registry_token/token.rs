@@ -16,10 +16,7 @@ use super::{
     keys::TokenKeys,
     scope::{Access, Verbs},
 };
-use crate::PrincipalId;
-
-/// Until the directory has the word.
-type CredentialId = Guid;
+use crate::{CredentialId, PrincipalId};
 
 /// The longest token that is looked at; one with the most scopes that may be asked for is shorter.
 pub const TOKEN_BYTES_MAX: usize = 28 << 10;

@@ -55,8 +55,8 @@ impl Scrub<'_> {
     async fn registry_row_is_sound(&self, id: RegistryId) -> Result<bool, Stop> {
         let read = self.store().read(move |txn| registry::get(txn, id)).await;
         let Some(row) = read.map_err(RegistryError::from)? else { return Ok(true) };
-        let name = opened(self.house.open_name(&row))?;
-        Ok(name.is_some_and(|name| self.house.name_index(&name) == row.name_index))
+        let entry = opened(self.house.open_entry(&row))?;
+        Ok(entry.is_some_and(|entry| self.house.name_index(entry.name()) == row.name_index))
     }
 
     async fn wraps(&mut self) -> Result<(), Stop> {

@@ -39,7 +39,7 @@ use self::{
     pace::Pace,
     position::{KIND, NAME, Position},
 };
-use crate::{Caller, Registries, RegistryError, intake::blocking};
+use crate::{Registries, RegistryError, intake::blocking};
 
 /// Progress is saved after so many rows,
 const SAVE_ROWS: u64 = 2048;
@@ -187,7 +187,7 @@ impl Scrub<'_> {
         use ScrubTable::{
             Blob, Database, File, Link, Manifest, Part, Record, Repository, Tag, Upload, Wrap,
         };
-        let registry = self.house.open(id, Caller::Anonymous)?;
+        let registry = self.house.open_inside(id)?;
         for table in [Repository, Manifest, Tag, Blob, Link, Upload, Part] {
             if table < self.position.table {
                 continue;

@@ -5,7 +5,7 @@ use std::{sync::mpsc, time::Duration};
 use futures_util::StreamExt as _;
 use lockyard_blobs::ReadError;
 use lockyard_keyring::{Denial, LockReason, ProviderError, Standing};
-use lockyard_registry::{Caller, Limits, RegistryError};
+use lockyard_registry::{Limits, RegistryError};
 use lockyard_store::{StoreError, epoch};
 
 use crate::{
@@ -36,7 +36,7 @@ pub(crate) const STORIES: &[Story] = stories!["locking":
 async fn a_locked_registry_says_why(base: Base) {
     let world = World::new(&base).await;
     world.lock().await;
-    let opened = world.house.open(world.id, Caller::Owner);
+    let opened = world.house.open_inside(world.id);
     let Err(RegistryError::Locked(locked)) = opened else { panic!("{opened:?}") };
     assert_eq!(locked.registry, world.id);
     let LockReason::Denied(Denial::KeyDisabled, text) = locked.reason else {
@@ -252,7 +252,7 @@ async fn a_registry_stays_locked_after_a_restart_until_the_vault_grants(base: Ba
     let digest = push(&world.registry(), "app", b"content").await;
     world.vault.denies();
     world.restart().await;
-    assert!(matches!(world.house.open(world.id, Caller::Owner), Err(RegistryError::Locked(_))));
+    assert!(matches!(world.house.open_inside(world.id), Err(RegistryError::Locked(_))));
     world.vault.becomes(Mood::Answers(ProviderError::Unreachable("no route".to_owned())));
     world.restart().await;
     let standing = world.house.keyring().standing(world.id).unwrap();
@@ -273,7 +273,7 @@ async fn an_outage_is_ridden_out_until_the_hard_stop(base: Base) {
     let old = world.registry();
     world.wait(Duration::from_secs(60)).await;
     world.house.keyring().tick().await;
-    assert!(matches!(world.house.open(world.id, Caller::Owner), Err(RegistryError::Locked(_))));
+    assert!(matches!(world.house.open_inside(world.id), Err(RegistryError::Locked(_))));
     let cut = old.stat_blob(&repo("app"), &digest).await;
     assert!(matches!(cut, Err(RegistryError::LockedMeanwhile)), "{cut:?}");
 }
@@ -295,7 +295,7 @@ async fn a_key_that_cannot_be_used_makes_no_registry(base: Base) {
 async fn one_registry_locks_and_the_other_does_not_care(base: Base) {
     let mut world = World::new(&base).await;
     let other = world.house.create(&"another".parse().unwrap(), None).await.unwrap();
-    let open = |world: &World| world.house.open(other, Caller::Owner).unwrap();
+    let open = |world: &World| world.house.open_inside(other).unwrap();
     let digest = push(&world.registry(), "app", b"content").await;
     let absent = open(&world).stat_blob(&repo("app"), &digest).await;
     assert!(matches!(absent, Err(RegistryError::BlobUnknown)), "registries share nothing");

@@ -17,6 +17,7 @@ mod mounts;
 mod pulling;
 mod readable;
 mod referrers;
+mod roles;
 mod scrub;
 mod sessions;
 mod support;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         pulling::STORIES,
         sessions::STORIES,
         mounts::STORIES,
+        roles::STORIES,
         manifests::STORIES,
         referrers::STORIES,
         listings::STORIES,

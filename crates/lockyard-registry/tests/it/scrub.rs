@@ -575,7 +575,7 @@ async fn a_scrub_that_is_cut_off_anywhere_goes_on_and_finds_the_same(base: Base)
     let world = World::new(&base).await;
     furnish(&world).await;
     let second = world.house.create(&"second".parse().unwrap(), None).await.unwrap();
-    let other = world.house.open(second, lockyard_registry::Caller::Owner).unwrap();
+    let other = world.house.open_inside(second).unwrap();
     push_image(&other, "app", "latest", 5).await;
     // Damage of every lasting kind: what is put right or marked would be gone for the next scrub.
     for file in world.part_files().iter().take(3) {
@@ -650,7 +650,7 @@ async fn a_locked_registry_is_left_out_and_counted(base: Base) {
     let world = World::new(&base).await;
     furnish(&world).await;
     let open = world.house.create(&"opened".parse().unwrap(), None).await.unwrap();
-    let other = world.house.open(open, lockyard_registry::Caller::Owner).unwrap();
+    let other = world.house.open_inside(open).unwrap();
     push_image(&other, "app", "latest", 5).await;
     flip_column(&world, &base, "tag", "sealed");
     world.lock().await;

@@ -20,8 +20,8 @@ use lockyard_blobs::{LocalParts, PartStore, ReadError};
 use lockyard_keyring::{Identity, Keyring, LeasePolicy, SlotKind, SlotSecret};
 use lockyard_oci::{Algorithm, Digest, MediaType, Reference, RepositoryName, Tag};
 use lockyard_registry::{
-    Body, BodyError, Caller, CustomerKey, Ground, KeySource, Limits, PutManifest, Registries,
-    Registry, RegistryError, UploadStatus, instance,
+    Body, BodyError, CustomerKey, Ground, KeySource, Limits, PutManifest, Registries, Registry,
+    RegistryError, UploadStatus, instance,
 };
 use lockyard_store::{Engine, Store};
 use postgres::{Client, NoTls};
@@ -137,7 +137,7 @@ impl World {
     /// The registry as its owner sees it.
     pub(crate) fn registry(&self) -> Registry {
         self.store.notice_strange_writes();
-        self.house.open(self.id, Caller::Owner).unwrap()
+        self.house.open_inside(self.id).unwrap()
     }
 
     /// Drops everything that is in memory and opens it again.
@@ -188,14 +188,14 @@ impl World {
     pub(crate) async fn lock(&self) {
         self.vault.denies();
         self.house.keyring().changed().await;
-        assert!(self.house.open(self.id, Caller::Owner).is_err());
+        assert!(self.house.open_inside(self.id).is_err());
     }
 
     /// The vault grants the key again, and says so.
     pub(crate) async fn unlock(&self) {
         self.vault.becomes(Mood::Grants);
         self.house.keyring().changed().await;
-        assert!(self.house.open(self.id, Caller::Owner).is_ok());
+        assert!(self.house.open_inside(self.id).is_ok());
     }
 
     /// Runs a statement past the store; it must change something.

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use lockyard_base::UploadId;
 use lockyard_oci::{Digest, Reference, RepositoryName};
-use lockyard_registry::{Caller, CollectMode, Registry, RegistryError, UploadTicket};
+use lockyard_registry::{CollectMode, Registry, RegistryError, UploadTicket};
 use lockyard_testkit::{Universe, World, artifact, body, image, noise};
 
 /// A blob of a story: the seed of its bytes and their number.
@@ -87,12 +87,12 @@ impl Made {
 async fn create(world: &World, name: &str, again: bool) -> Result<(), RegistryError> {
     let name = name.parse().unwrap();
     let id = match world.house.create(&name, Some(world.customer_key())).await {
-        Err(RegistryError::RegistryExists) if again => world.house.find(&name).await?.unwrap(),
+        Err(RegistryError::RegistryExists) if again => world.house.find(&name).await?.unwrap().id(),
         id => id?,
     };
     if again {
         world.house.keyring().changed().await;
-        let registry = world.house.open(id, Caller::Owner)?;
+        let registry = world.house.open_inside(id)?;
         assert_eq!(registry.list_repositories(1, None).await?.items, [""; 0]);
     }
     Ok(())

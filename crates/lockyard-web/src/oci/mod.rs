@@ -1,7 +1,7 @@
 //! The registry's face: OCI Distribution 1.1, one file per endpoint.
 //!
-//! Every request goes the same way: whom is it for, who asks, what do they ask for, is the
-//! registry unlocked. Only then does an endpoint see it, with a [`Call`] in hand; each then makes
+//! Every request goes the same way: whom is it for, who asks (401), may they do what they ask for
+//! (403), is the registry unlocked (403 or 503, with the cure). Only then does an endpoint see it, with a [`Call`] in hand; each then makes
 //! one call into the registry room, which decides by itself whether the caller may.
 
 mod blob;
@@ -10,6 +10,7 @@ mod manifest;
 mod path;
 mod ping;
 mod query;
+mod question;
 mod referrer;
 mod tag;
 pub(crate) mod upload;
@@ -18,19 +19,20 @@ use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use lockyard_base::RegistryId;
 use lockyard_oci::{Digest, ErrorCode, PageSize, RepositoryName};
-use lockyard_registry::{Body as Intake, BodyError, Registry, RegistryError};
+use lockyard_registry::{Body as Intake, BodyError, Caller, LoginNeeded, Registry, RegistryError};
 
 use crate::{
     Connection,
     faces::{Door, Site, no_registry},
     failure::{OciFailure, Subject},
+    oauth2,
     trace::{Correlation, RouteTemplate},
 };
 
 use path::{Endpoint, OciPath};
 use query::Query;
+use question::Question;
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -59,9 +61,18 @@ pub(crate) async fn answer(
     correlation: &Correlation,
 ) -> Response {
     let path = OciPath::split(request.uri().path());
-    let template = path.as_ref().map_or("other", |path| path.endpoint.template());
-    let answer = route(door, site, request, path).await;
-    let mut response = answer.unwrap_or_else(|failure| failure.render(correlation));
+    let tokens = oauth2::Endpoint::at(request.uri().path());
+    let template = path.as_ref().map(|path| path.endpoint.template());
+    let template = template.or(tokens.map(oauth2::Endpoint::template)).unwrap_or("other");
+    let mut response = match (site, tokens) {
+        (Ok(site), Some(endpoint)) => {
+            oauth2::answer(door, &site, endpoint, request, correlation).await
+        }
+        (site, _) => {
+            let answer = route(door, site, request, path).await;
+            answer.unwrap_or_else(|failure| failure.render(correlation))
+        }
+    };
     let headers = response.headers_mut();
     for (name, value) in
         [(API_VERSION, "registry/2.0"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")]
@@ -78,35 +89,42 @@ async fn route(
     request: Request,
     path: Option<OciPath>,
 ) -> Answer {
-    let site = site?;
+    let mut site = site?;
     let (parts, body) = request.into_parts();
-    let caller = door.caller(&parts.headers, &site)?;
+    let query = Query::parse(parts.uri.query());
+    let question = path.as_ref().and_then(|path| Question::of(path, &parts.method, &query));
+    let scope = question.as_ref().and_then(|question| question.scope.as_deref());
+    site.challenge = site.challenge.for_scope(scope);
+    let login = door.login(&parts.headers, &site).await?;
+    let refuse = |error| OciFailure::of(error, site.subject(None));
+    // Whoever does not say who they are learns nothing of what there is.
+    let or_login = |failure| match login.caller {
+        Caller::Anonymous => refuse(LoginNeeded::Absent.into()),
+        Caller::Loopback | Caller::Known(_) => failure,
+    };
+    let path = known(path, &parts.method).map_err(or_login)?;
+    let found = door.faces.registries.find(&site.registry).await.map_err(refuse)?;
+    let entry = found.ok_or_else(no_registry).map_err(or_login)?;
+    let Some(question) = question else {
+        return ping::ping(&login, &entry).map_err(|needed| refuse(needed.into()));
+    };
+    question.decide(&login.caller, &entry).map_err(refuse)?;
+    let registry = door.faces.registries.open(entry, login.caller.clone()).map_err(refuse)?;
+    if let Some(connection) = parts.extensions.get::<Connection>() {
+        connection.bind_revocation(registry.revoked());
+    }
+    let call = Call { registry, method: parts.method, headers: parts.headers, query, site, path };
+    dispatch(&call, body).await
+}
+
+/// The path, if there is something at it that answers this method.
+fn known(path: Option<OciPath>, method: &Method) -> Result<OciPath, OciFailure> {
     let path = path.ok_or_else(|| {
         let message = "there is nothing at this address; the registry's API begins at `/v2/`";
         OciFailure::new(StatusCode::NOT_FOUND, ErrorCode::Unsupported, message)
     })?;
     let allowed = path.endpoint.methods();
-    if !allowed.contains(&parts.method) {
-        return Err(OciFailure::method(allowed));
-    }
-    let id = find(door, &site).await?;
-    if matches!(path.endpoint, Endpoint::Ping) {
-        return ping::ping(caller).map_err(|error| OciFailure::of(error, site.subject(None)));
-    }
-    let registries = &door.faces.registries;
-    let registry =
-        registries.open(id, caller).map_err(|error| OciFailure::of(error, site.subject(None)))?;
-    if let Some(connection) = parts.extensions.get::<Connection>() {
-        connection.bind_revocation(registry.revoked());
-    }
-    let query = Query::parse(parts.uri.query());
-    let call = Call { registry, method: parts.method, headers: parts.headers, query, site, path };
-    dispatch(&call, body).await
-}
-
-async fn find(door: &Door, site: &Site) -> Result<RegistryId, OciFailure> {
-    let found = door.faces.registries.find(&site.registry).await;
-    found.map_err(|error| OciFailure::of(error, site.subject(None)))?.ok_or_else(no_registry)
+    if allowed.contains(method) { Ok(path) } else { Err(OciFailure::method(allowed)) }
 }
 
 async fn dispatch(call: &Call, body: Body) -> Answer {
@@ -132,8 +150,8 @@ async fn dispatch(call: &Call, body: Body) -> Answer {
 }
 
 impl Site {
-    fn subject<'s>(&'s self, repository: Option<&'s RepositoryName>) -> Subject<'s> {
-        Subject { registry: &self.registry, realm: &self.realm, repository }
+    pub(crate) fn subject<'s>(&'s self, repository: Option<&'s RepositoryName>) -> Subject<'s> {
+        Subject { registry: &self.registry, challenge: &self.challenge, repository }
     }
 }
 

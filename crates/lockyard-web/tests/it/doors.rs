@@ -110,28 +110,8 @@ async fn a_request_without_a_good_host_is_refused() {
         assert_eq!(world.https(host).get("/v2/").await.status, 400, "{host}");
     }
     let request = Request::get("/v2/").body(Body::empty()).unwrap();
-    let response = world.faces.https().oneshot(request).await.unwrap();
+    let response = world.faces.https(crate::support::HTTPS_PORT).oneshot(request).await.unwrap();
     assert_eq!(response.status(), 400);
-}
-
-#[tokio::test]
-async fn a_login_is_asked_for_and_checked() {
-    let world = World::new().await;
-    let mut client = world.https("contoso.cr.yard.example:8443");
-    client.login = None;
-    let reply = client.get("/v2/").await;
-    assert_eq!(reply.header("www-authenticate"), r#"Basic realm="contoso.cr.yard.example:8443""#);
-    insta::assert_snapshot!("login_missing", reply.error());
-    for (login, name) in [
-        ("Basic bWU6d3Jvbmc=", "login_wrong"),
-        ("Bearer abc", "login_malformed"),
-        ("Basic ?", "login_malformed"),
-    ] {
-        client.login = Some(login.to_owned());
-        let reply = client.get("/v2/").await;
-        assert!(reply.header("www-authenticate").starts_with("Basic "));
-        insta::assert_snapshot!(name, reply.error());
-    }
 }
 
 #[tokio::test]
@@ -155,7 +135,7 @@ async fn limits_on_addresses_and_headers_hold() {
 #[tokio::test]
 async fn an_http2_connection_serves_one_host() {
     let world = World::new().await;
-    let (router, connection) = (world.faces.https(), Connection::new());
+    let (router, connection) = (world.faces.https(crate::support::HTTPS_PORT), Connection::new());
     let ask = async |host: &str, version: Version| {
         let request = Request::get(format!("https://{host}/v2/"))
             .version(version)

@@ -15,5 +15,6 @@ mod ops;
 mod socket;
 mod strangers;
 mod support;
+mod tokens;
 mod unauthorized;
 mod upload;

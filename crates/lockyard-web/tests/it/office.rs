@@ -17,7 +17,7 @@ use lockyard_web::{FixedHost, Names};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::support::{Reply, World};
+use crate::support::{HTTPS_PORT, Reply, World};
 
 /// What stands behind the faces of the control plane.
 pub(crate) struct Office {
@@ -155,7 +155,7 @@ impl World {
     /// A visitor of a host, with a token or without.
     pub(crate) fn visitor(&self, host: FixedHost, token: Option<String>) -> Visitor {
         let host = self.faces.names.origin(host).replace("https://", "");
-        Visitor { router: self.faces.https(), host, token }
+        Visitor { router: self.faces.https(HTTPS_PORT), host, token }
     }
 
     /// The owner at a host.

@@ -37,7 +37,7 @@ impl Running {
         let served = Served {
             listener,
             tls,
-            router: world.faces.https(),
+            router: world.faces.https(crate::support::HTTPS_PORT),
             metrics: world.faces.metrics.clone(),
         };
         let task = tokio::spawn(serve(served, stop.clone()));

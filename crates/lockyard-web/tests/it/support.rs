@@ -15,19 +15,18 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use lockyard_access::{
-    Directory, Records,
-    directory::{Cost, Founding},
+    ClientId, Directory, PrincipalId, Records, RoleDefinitionId,
+    directory::{Cost, Founding, NewApplication, NewAssignment, NewUser, Presented},
+    registry_token::RegistryTokens,
 };
-use lockyard_base::{Clock, Entropy, HandClock, SeededEntropy};
+use lockyard_base::{Clock, Entropy, Guid, HandClock, SeededEntropy};
 use lockyard_blobs::LocalParts;
 use lockyard_keyring::{
     CustomerShare, Denial, Identity, KeyId, KeyProvider, KeyVersion, Keyring, LeasePolicy,
     ProviderError, Providers, SlotKind, SlotSecret, VaultAddress, VersionedKeyId, WrappedShare,
 };
 use lockyard_oci::{Algorithm, Digest, RegistryName};
-use lockyard_registry::{
-    CustomerKey, Ground, KeySource, Limits, Registries, instance::initialise, owner::Owner,
-};
+use lockyard_registry::{CustomerKey, Ground, KeySource, Limits, Registries, instance::initialise};
 use lockyard_store::{Engine, Store};
 use lockyard_web::{Faces, Metrics, Names};
 use tokio::sync::watch;
@@ -37,6 +36,8 @@ use crate::office::Office;
 
 pub(crate) const KEY: &str = "myvault/my-key/0123456789abcdef0123456789abcdef";
 pub(crate) const PORT: u16 = 5000;
+pub(crate) const HTTPS_PORT: u16 = 8443;
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// Everything one test needs.
 pub(crate) struct World {
@@ -47,7 +48,7 @@ pub(crate) struct World {
     pub(crate) login: String,
     pub(crate) office: Office,
     pub(crate) default: lockyard_base::RegistryId,
-    _directory: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 /// What came back.
@@ -60,20 +61,18 @@ pub(crate) struct Reply {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let hand = Arc::new(HandClock::default());
         let clock = Arc::clone(&hand) as Arc<dyn Clock>;
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(1));
-        let path = directory.path().join("lockyard.db");
+        let path = folder.path().join("lockyard.db");
         let store = Store::open(Engine::Sqlite { path }, Arc::clone(&clock)).unwrap();
         let secret = SlotSecret::generate(&*entropy);
         let opened = initialise(&store, &*entropy, SlotKind::File, &secret).unwrap();
         let instance = opened.keys;
         let records = Records::new(store.clone(), Arc::clone(&instance), Arc::clone(&entropy));
-        let (owner, secret) = Owner::generate(&*entropy);
-        owner.store(&records).unwrap();
         let founding = Founding::generate(&*entropy, "yard.example");
-        let founded = Directory::found(
+        let directory = Directory::found(
             records.clone(),
             Arc::clone(&clock),
             Arc::clone(&entropy),
@@ -81,8 +80,11 @@ impl World {
             Cost::NEGLIGIBLE,
         )
         .unwrap();
-        let names = Names::new("yard.example", 8443);
-        let office = Office::open(records, founded, &clock, &names, founding);
+        let tokens =
+            RegistryTokens::open(records.clone(), Arc::clone(&clock), Arc::clone(&entropy));
+        let login = basic(&founding.client.to_string(), founding.secret.dangerous_expose());
+        let names = Names::new("yard.example", HTTPS_PORT);
+        let office = Office::open(records, Arc::clone(&directory), &clock, &names, founding);
         let vault = Arc::new(Vault::new());
         let keyring = Arc::new(Keyring::new(
             opened.service,
@@ -93,7 +95,7 @@ impl World {
         ));
         let registries = Registries::new(Ground {
             store,
-            parts: Arc::new(LocalParts::open(&directory.path().join("parts")).unwrap()),
+            parts: Arc::new(LocalParts::open(&folder.path().join("parts")).unwrap()),
             keyring: Arc::clone(&keyring),
             instance,
             clock: Arc::clone(&clock),
@@ -108,11 +110,11 @@ impl World {
             identity: Identity::from_bytes([1; 16]),
         };
         let _id = registries.create(&"contoso".parse().unwrap(), Some(customer)).await.unwrap();
-        let login = STANDARD.encode(format!("{}:{}", owner.client, secret.dangerous_expose()));
         let faces = Faces {
             registries,
-            credentials: Arc::new(owner),
+            directory,
             issuer: Arc::clone(&office.issuer),
+            registry_tokens: Arc::new(tokens.unwrap()),
             control: Arc::clone(&office.control),
             objects: office.objects.clone(),
             names,
@@ -122,8 +124,7 @@ impl World {
             entropy,
             metrics: Metrics::new(),
         };
-        let login = format!("Basic {login}");
-        Self { faces, keyring, vault, clock: hand, login, office, default, _directory: directory }
+        Self { faces, keyring, vault, clock: hand, login, office, default, _folder: folder }
     }
 
     /// The plain door, as tools on this machine use it.
@@ -135,11 +136,79 @@ impl World {
     /// The HTTPS door of a registry, logged in.
     pub(crate) fn https(&self, host: &str) -> Client {
         Client {
-            router: self.faces.https(),
+            router: self.faces.https(HTTPS_PORT),
             host: host.to_owned(),
             login: Some(self.login.clone()),
         }
     }
+}
+
+/// Somebody with credentials and no role yet.
+pub(crate) struct Person {
+    pub(crate) id: PrincipalId,
+    /// The client id of a service principal; nothing of a user.
+    pub(crate) client: Option<ClientId>,
+    pub(crate) name: String,
+    pub(crate) secret: String,
+}
+
+impl Person {
+    pub(crate) fn basic(&self) -> String {
+        basic(&self.name, &self.secret)
+    }
+}
+
+impl World {
+    /// A service principal with a secret.
+    pub(crate) fn service_principal(&self) -> Person {
+        let directory = &self.faces.directory;
+        let new = NewApplication { display_name: "build".to_owned(), ..NewApplication::default() };
+        let client = directory.create_application(&new).unwrap();
+        let id = directory.create_service_principal(client).unwrap();
+        let until = self.clock.wall() + std::time::Duration::from_secs(1 << 25);
+        let (_, secret) = directory.add_secret(client, None, until).unwrap();
+        let secret = secret.dangerous_expose().to_owned();
+        Person { id, client: Some(client), name: client.to_string(), secret }
+    }
+
+    /// A user with a password.
+    pub(crate) fn user(&self, name: &str) -> Person {
+        let upn = format!("{name}@yard.example");
+        let password = Presented::from(PASSWORD);
+        let new = NewUser { display_name: name, upn: &upn, password: Some(&password) };
+        let id = self.faces.directory.create_user(&new).unwrap();
+        Person { id, client: None, name: upn, secret: PASSWORD.to_owned() }
+    }
+
+    /// Gives somebody a role on a registry.
+    pub(crate) async fn give(
+        &self,
+        to: PrincipalId,
+        role: RoleDefinitionId,
+        registry: &str,
+    ) -> Guid {
+        let directory = &self.faces.directory;
+        let found = self.faces.registries.find(&registry.parse().unwrap()).await.unwrap();
+        let scope = found.unwrap().scope(directory.snapshot().subscription().id.guid());
+        let id = Guid::random(&*self.faces.entropy);
+        let new =
+            NewAssignment { id, principal: to, role, scope, description: None, created_by: None };
+        directory.assign(new).unwrap().id
+    }
+
+    /// The HTTPS door of a registry, with this `Authorization` header.
+    pub(crate) fn asking(&self, host: &str, authorization: &str) -> Client {
+        Client { login: Some(authorization.to_owned()), ..self.https(host) }
+    }
+
+    /// The HTTPS door of a registry, without a login.
+    pub(crate) fn stranger(&self, host: &str) -> Client {
+        Client { login: None, ..self.https(host) }
+    }
+}
+
+pub(crate) fn basic(name: &str, secret: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{name}:{secret}")))
 }
 
 /// Sends requests to one host through one door.
@@ -185,6 +254,15 @@ impl Client {
 
     pub(crate) async fn post(&self, target: &str) -> Reply {
         self.send("POST", target, &[], Body::empty()).await
+    }
+
+    /// Sends a form.
+    pub(crate) async fn form(&self, target: &str, fields: &[(&str, &str)]) -> Reply {
+        let mut body = form_urlencoded::Serializer::new(String::new());
+        body.extend_pairs(fields);
+        let body = body.finish();
+        let kind = [("content-type", "application/x-www-form-urlencoded")];
+        self.send("POST", target, &kind, body).await
     }
 
     /// Pushes a blob in one request and returns its digest.

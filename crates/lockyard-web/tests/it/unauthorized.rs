@@ -30,7 +30,7 @@ async fn nothing_answers_without_a_login() {
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
             let reply = client.send(method, path, &[], Body::empty()).await;
             assert_eq!(reply.status, 401, "{method} {path}");
-            assert!(reply.header("www-authenticate").starts_with("Basic realm="));
+            assert!(reply.header("www-authenticate").starts_with("Bearer realm="));
         }
     }
 }

@@ -75,6 +75,13 @@ pub(crate) enum RegistryRequest {
         /// Its name.
         name: String,
     },
+    /// Changes one.
+    Update {
+        /// The registry's name.
+        name: String,
+        /// Whether everybody may pull from it, without a login.
+        anonymous_pull: bool,
+    },
     /// Writes the parts of a blob with their keys.
     ExportPart {
         /// The registry.

@@ -31,6 +31,14 @@ pub(crate) async fn perform(instance: &Instance, request: RegistryRequest) -> Ou
             Ok(found.iter().map(|summary| line(instance, summary)).collect())
         }
         RegistryRequest::Show { name } => show(instance, &name.parse().or_fail()?).await,
+        RegistryRequest::Update { name, anonymous_pull } => {
+            let name: RegistryName = name.parse().or_fail()?;
+            let registries = &instance.registries;
+            if !registries.set_anonymous_pull(&name, anonymous_pull).await.or_fail()? {
+                return Err(unknown(&name));
+            }
+            show(instance, &name).await
+        }
         RegistryRequest::ExportPart { registry, repository, digest, out } => {
             let blob = export::Blob {
                 registry: registry.parse().or_fail()?,
@@ -51,22 +59,28 @@ pub(super) async fn standings(instance: &Instance) -> Outcome<Vec<String>> {
 
 async fn show(instance: &Instance, name: &RegistryName) -> Outcome<Vec<String>> {
     let found = instance.registries.list().await.or_fail()?;
-    let summary = found
-        .into_iter()
-        .find(|summary| summary.name == *name)
-        .ok_or_else(|| Failure::text(format!("there is no registry `{name}`")))?;
+    let summary =
+        found.into_iter().find(|summary| summary.name == *name).ok_or_else(|| unknown(name))?;
+    let entry = instance.registries.find(name).await.or_fail()?.ok_or_else(|| unknown(name))?;
+    let everybody = "on, everybody may pull without a login";
+    let anonymous_pull = if entry.anonymous_pull() { everybody } else { "off" };
     let mut lines = vec![
-        format!("name:          {}", summary.name),
-        format!("id:            {}", summary.id),
-        format!("customer key:  {}", key(&summary)),
-        format!("standing:      {}", standing(instance, &summary)),
+        format!("name:            {}", summary.name),
+        format!("id:              {}", summary.id),
+        format!("customer key:    {}", key(&summary)),
+        format!("standing:        {}", standing(instance, &summary)),
+        format!("anonymous pull:  {anonymous_pull}"),
     ];
     if let Some(since) = instance.keyring.confirmed_since(summary.id)
         && summary.customer_key.is_some()
     {
-        lines.push(format!("confirmed:     {} s ago", since.as_secs()));
+        lines.push(format!("confirmed:       {} s ago", since.as_secs()));
     }
     Ok(lines)
+}
+
+fn unknown(name: &RegistryName) -> Failure {
+    Failure::text(format!("there is no registry `{name}`"))
 }
 
 fn line(instance: &Instance, summary: &RegistrySummary) -> String {

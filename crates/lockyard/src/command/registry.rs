@@ -17,6 +17,8 @@ pub(super) enum RegistryCommand {
     List(List),
     /// Show one registry: its key, and whether it is unlocked
     Show(Show),
+    /// Change one registry: whether everybody may pull from it
+    Update(Update),
 }
 
 #[derive(Args, Debug)]
@@ -44,6 +46,17 @@ pub(super) struct Show {
     data: DataFlags,
 }
 
+#[derive(Args, Debug)]
+pub(super) struct Update {
+    /// The registry's name
+    name: String,
+    /// Whether everybody may pull from it, without a login
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
+    anonymous_pull: bool,
+    #[command(flatten)]
+    data: DataFlags,
+}
+
 pub(super) fn run(command: RegistryCommand, env: &Environment) -> Outcome {
     let (flags, request) = match command {
         RegistryCommand::Create(Create { name, key, data }) => {
@@ -51,6 +64,9 @@ pub(super) fn run(command: RegistryCommand, env: &Environment) -> Outcome {
         }
         RegistryCommand::List(List { data }) => (data, RegistryRequest::List),
         RegistryCommand::Show(Show { name, data }) => (data, RegistryRequest::Show { name }),
+        RegistryCommand::Update(Update { name, anonymous_pull, data }) => {
+            (data, RegistryRequest::Update { name, anonymous_pull })
+        }
     };
     super::print(offline::on_registries(&super::data(flags, env)?, request)?);
     Ok(())

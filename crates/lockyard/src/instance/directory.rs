@@ -8,9 +8,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use lockyard_access::{
     Directory, Records,
-    directory::{Cost, Founding, OwnerReset, Presented},
+    directory::{Cost, Founding, OwnerReset},
 };
-use lockyard_web::Credentials;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -62,21 +61,6 @@ struct Renewed<'r> {
     password: &'r str,
     #[serde(flatten)]
     rest: serde_json::Map<String, serde_json::Value>,
-}
-
-/// The owner, for the faces.
-#[derive(Debug)]
-pub(crate) struct OwnerLogin(pub(crate) Arc<Directory>);
-
-impl Credentials for OwnerLogin {
-    fn verify(&self, client_id: &str, secret: &str) -> bool {
-        let (client, principal) = self.0.snapshot().owner();
-        let proof = client_id
-            .parse()
-            .ok()
-            .and_then(|client| self.0.prove_secret(client, &Presented::from(secret)).ok());
-        client_id.parse() == Ok(client) && proof.is_some_and(|proof| proof.principal() == principal)
-    }
 }
 
 /// Opens the directory, or founds one if this instance is not `complete` yet.

@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use lockyard_access::Records;
 use lockyard_base::{RegistryId, UploadId};
 use lockyard_oci::{Digest, MediaType, Reference, RegistryName};
-use lockyard_registry::{Caller, Limits, Registries, Registry, RegistryError};
+use lockyard_registry::{Limits, Registries, Registry, RegistryError};
 
 use crate::support::{
     Base, World, append, artifact, by_digest, by_tag, image, noise, push, put, repo, sha256,
@@ -102,7 +102,7 @@ impl Known {
         let name: RegistryName = "another".parse().unwrap();
         let id = world.house.create(&name, None).await.unwrap();
         let mut second = Content::new(id, name, &[("app", &["one"])]);
-        second.fill(&world.house.open(id, Caller::Owner).unwrap(), 2).await;
+        second.fill(&world.house.open_inside(id).unwrap(), 2).await;
         first.absent.push(("app", second.manifests[1].1.clone()));
         second.absent.push(("app", first.manifests[1].1.clone()));
 
@@ -151,7 +151,7 @@ impl Known {
             self.read_instance(&house, &mut met, what).await;
         }
         for content in &self.contents {
-            match house.open(content.id, Caller::Owner) {
+            match house.open_inside(content.id) {
                 Ok(registry) => content.read(&registry, scope, &mut met, what).await,
                 Err(RegistryError::Locked(_)) => met.errors += 1,
                 Err(error) => panic!("{what}: {error:?}"),
@@ -165,7 +165,7 @@ impl Known {
     async fn read_instance(&self, house: &Registries, met: &mut Met, what: &str) {
         for content in &self.contents {
             match house.find(&content.name).await {
-                Ok(Some(found)) => assert_eq!(found, content.id, "{what}"),
+                Ok(Some(found)) => assert_eq!(found.id(), content.id, "{what}"),
                 Ok(None) => met.missing += 1,
                 Err(_) => met.errors += 1,
             }
