@@ -27,9 +27,9 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("access", &["arm", "base", "egress", "seal", "keyring", "store"]),
     ("vault", &["base", "seal", "keyring", "audit"]),
     ("registry", &["access", "base", "oci", "seal", "keyring", "store", "blobs"]),
-    ("control", &["access", "arm", "base"]),
+    ("control", &["access", "arm", "base", "vault"]),
     // ring 4: the faces
-    ("web", &["access", "arm", "base", "control", "oci", "keyring", "registry"]),
+    ("web", &["access", "arm", "audit", "base", "control", "oci", "keyring", "registry", "vault"]),
     // ring 5: composition and chores
     (
         "lockyard",

@@ -80,6 +80,17 @@ impl<'b> Body<'b> {
         }
     }
 
+    /// A whole number; `None` if it is absent or null.
+    pub fn integer(&self, name: &str) -> Result<Option<i64>, BodyError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(value) => value
+                .as_i64()
+                .map(Some)
+                .ok_or_else(|| refused(&self.place(name), "must be a whole number")),
+        }
+    }
+
     /// A list; `None` if it is absent or null.
     pub fn list(&self, name: &str) -> Result<Option<&'b [Value]>, BodyError> {
         match self.get(name) {

@@ -12,6 +12,7 @@ mod directory;
 mod error;
 mod group;
 mod provider;
+mod roles;
 mod subscription;
 
 pub use call::Call;
@@ -22,3 +23,4 @@ pub use group::{
     GROUPS_MAX, LOCATION_BYTES_MAX, TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX,
 };
 pub use provider::Put;
+pub use roles::DirectoryRoles;

@@ -8,6 +8,7 @@
 use std::{
     future::pending,
     io,
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -29,6 +30,8 @@ pub struct Connection(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    /// The address at its other end, unless that is not known any more.
+    peer: Option<IpAddr>,
     /// The host of the first request; all others must be for the same.
     host: Mutex<Option<String>>,
     /// Fires when the registry that is served gets locked.
@@ -48,13 +51,24 @@ impl Default for Connection {
 impl Connection {
     /// A connection that serves nobody yet.
     pub fn new() -> Self {
+        Self::from_peer(None)
+    }
+
+    /// A connection from this address that serves nobody yet.
+    pub fn from_peer(peer: Option<IpAddr>) -> Self {
         let (revoked, _) = watch::channel(CancellationToken::new());
         Self(Arc::new(Shared {
+            peer,
             host: Mutex::new(None),
             revoked,
             missed: CancellationToken::new(),
             moved: AtomicBool::new(true),
         }))
+    }
+
+    /// The address that it comes from. Headers that claim another one are nobody's word.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.0.peer
     }
 
     /// Whether a request for `host` may be served here; the first one decides.

@@ -30,6 +30,7 @@ use crate::{
     linger::Loan,
     login, oci,
     trace::{Correlations, Watch},
+    vault::{self, KeyVaults},
 };
 
 /// What the HTTP faces stand on.
@@ -47,6 +48,8 @@ pub struct Faces {
     pub control: Arc<Control>,
     /// The directory's objects.
     pub objects: Objects,
+    /// The embedded key vaults.
+    pub vaults: KeyVaults,
     /// Our own host names.
     pub names: Names,
     /// The registry that `localhost` stands for.
@@ -110,6 +113,8 @@ pub(crate) enum House {
     Management,
     /// The directory.
     Graph,
+    /// A key vault; the label is not yet known to be a vault's name.
+    Vault(String),
 }
 
 /// The registry that a request is for.
@@ -138,6 +143,9 @@ async fn enter(State(door): State<Arc<Door>>, request: Request) -> Response {
             login::answer(house, request, watch.correlation()).await
         }
         Ok(House::Management) => arm::answer(&door.faces, request, watch.correlation()).await,
+        Ok(House::Vault(label)) => {
+            vault::answer(&door.faces, &label, request, watch.correlation()).await
+        }
         Ok(House::Graph) => graph::answer(&door.faces, request, watch.correlation()).await,
         Err(failure) => oci::answer(&door, Err(failure), request, watch.correlation()).await,
     };
@@ -190,8 +198,8 @@ impl Door {
             Some(OwnHost::Fixed(FixedHost::Login)) => Ok(House::Login),
             Some(OwnHost::Fixed(FixedHost::Management)) => Ok(House::Management),
             Some(OwnHost::Fixed(FixedHost::Graph)) => Ok(House::Graph),
-            Some(OwnHost::Vault(_) | OwnHost::Fixed(FixedHost::Portal | FixedHost::Blob))
-            | None => {
+            Some(OwnHost::Vault(label)) => Ok(House::Vault(label)),
+            Some(OwnHost::Fixed(FixedHost::Portal | FixedHost::Blob)) | None => {
                 let domain = self.faces.names.domain();
                 Err(misdirected(&format!("registries are at `<registry>.cr.{domain}`")))
             }

@@ -31,9 +31,13 @@ pub(crate) async fn bytes(body: Body, limit: usize) -> Result<Bytes, IntakeError
 
 /// Reads a body of at most `limit` bytes as JSON; an empty one is an empty object.
 pub(crate) async fn json(body: Body, limit: usize) -> Result<Value, IntakeError> {
-    let bytes = bytes(body, limit).await?;
+    parsed(&bytes(body, limit).await?)
+}
+
+/// Reads bytes as JSON; none are an empty object.
+pub(crate) fn parsed(bytes: &[u8]) -> Result<Value, IntakeError> {
     // Some clients begin with the mark that their editor put there.
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if text.is_empty() {
         return Ok(Value::Object(serde_json::Map::new()));
     }

@@ -25,6 +25,7 @@ mod oci;
 mod ops;
 mod serve;
 mod trace;
+mod vault;
 
 pub use arm::ROUTES as ARM_ROUTES;
 pub use connect::{Proxy, serve_proxy};
@@ -38,3 +39,4 @@ pub use oauth2::{FORM_BYTES_MAX, FORM_FIELDS_MAX};
 pub use ops::Ops;
 pub use serve::{Served, bind_loopback, serve};
 pub use trace::CORRELATION_HEADER;
+pub use vault::{KeyVaults, ROUTES as VAULT_ROUTES};

@@ -56,6 +56,12 @@ pub const ARM_BODY_BYTES_MAX: usize = 4 << 20;
 /// The longest body of a call to Graph in bytes; a thousand ids have a twentieth of it.
 pub const GRAPH_BODY_BYTES_MAX: usize = 1 << 20;
 
+/// The longest body of a call to a key vault in bytes; an RSA key to import has a tenth of it.
+pub const VAULT_BODY_BYTES_MAX: usize = 64 << 10;
+
+/// The longest body with a backup of a key: the largest backup, in base64.
+pub const VAULT_BACKUP_BODY_BYTES_MAX: usize = 12 << 20;
+
 /// How long clients are asked to wait when the registry cannot be used for the moment: the
 /// interval at which a locked registry asks its vault again.
 pub const RETRY_AFTER_SECONDS: &str = "10";

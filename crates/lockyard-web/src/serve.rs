@@ -128,7 +128,8 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection keeps waiting for full packets");
         }
-        let connection = Connection::new();
+        let peer = stream.peer_addr().ok().map(|address| address.ip());
+        let connection = Connection::from_peer(peer);
         let socket = Socket::new(stream, connection.clone());
         match &self.tls {
             None => self.converse(socket, connection).await,

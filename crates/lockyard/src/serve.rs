@@ -7,9 +7,11 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use lockyard_access::{Directory, Issuer, registry_token::RegistryTokens};
-use lockyard_control::{Control, Objects};
+use lockyard_control::{Control, DirectoryRoles, Objects};
 use lockyard_registry::RegistrySummary;
-use lockyard_web::{Faces, FixedHost, IdentityEndpoint, Metrics, Names, Ops, Proxy, Served};
+use lockyard_web::{
+    Faces, FixedHost, IdentityEndpoint, KeyVaults, Metrics, Names, Ops, Proxy, Served,
+};
 use rustls::{ServerConfig, sign::CertifiedKey};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
@@ -116,9 +118,12 @@ impl Ready {
         let default_registry = instance::default_registry(&instance, protection).await?;
         let (records, clock) = (instance.records.clone(), Arc::clone(&instance.machine.clock));
         let (keeper, kept) = (Arc::clone(&directory), default_registry.name.clone());
-        let control =
-            instance::blocking_outcome(move || instance::control(records, keeper, clock, &kept))
-                .await?;
+        let vault = Arc::clone(&instance.vault);
+        let control = instance::blocking_outcome(move || {
+            instance::place_vaults(&keeper, &vault)?;
+            instance::control(records, keeper, clock, &kept)
+        })
+        .await?;
         Ok(Self {
             instance: Arc::new(instance),
             addresses,
@@ -197,6 +202,11 @@ impl Ready {
             registry_tokens: Arc::clone(&self.registry_tokens),
             control: Arc::clone(&self.control),
             objects: Objects::new(Arc::clone(&self.directory)),
+            vaults: KeyVaults {
+                vault: Arc::clone(&instance.vault),
+                audit: Arc::clone(&instance.audit) as _,
+                roles: Arc::new(DirectoryRoles::new(Arc::clone(&self.directory))),
+            },
             names: names.clone(),
             default_registry: self.default_registry.name.clone(),
             http_login: config.http_login,

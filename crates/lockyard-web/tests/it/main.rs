@@ -18,3 +18,4 @@ mod support;
 mod tokens;
 mod unauthorized;
 mod upload;
+mod vault;

@@ -1,6 +1,6 @@
 //! The issuer, the control plane and the directory of a test, and people with tokens.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::Router;
 use http_body_util::BodyExt as _;
@@ -13,7 +13,7 @@ use lockyard_arm::{ResourceId, Scope};
 use lockyard_base::{Clock, Guid, HandClock, SeededEntropy, Timestamp};
 use lockyard_control::{Control, Objects};
 use lockyard_egress::{Egress, Policy, Roots};
-use lockyard_web::{FixedHost, Names};
+use lockyard_web::{Connection, FixedHost, Names};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -100,6 +100,15 @@ impl Office {
             FixedHost::Graph => &self.issuer.origins().graph,
             _ => &self.issuer.origins().management,
         };
+        self.token_for(client, secret, resource).await
+    }
+
+    /// A token for the key vaults.
+    pub(crate) async fn vault_token(&self, client: ClientId, secret: &str) -> String {
+        self.token_for(client, secret, &self.issuer.origins().vault).await
+    }
+
+    async fn token_for(&self, client: ClientId, secret: &str, resource: &str) -> String {
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
             .append_pair("client_id", &client.to_string())
@@ -149,13 +158,21 @@ pub(crate) struct Visitor {
     router: Router,
     host: String,
     token: Option<String>,
+    peer: Option<IpAddr>,
+    headers: Vec<(&'static str, &'static str)>,
 }
 
 impl World {
     /// A visitor of a host, with a token or without.
     pub(crate) fn visitor(&self, host: FixedHost, token: Option<String>) -> Visitor {
         let host = self.faces.names.origin(host).replace("https://", "");
-        Visitor { router: self.faces.https(HTTPS_PORT), host, token }
+        self.visitor_of(&host, token)
+    }
+
+    /// A visitor of any host, with a token or without.
+    pub(crate) fn visitor_of(&self, host: &str, token: Option<String>) -> Visitor {
+        let (router, host) = (self.faces.https(HTTPS_PORT), host.to_owned());
+        Visitor { router, host, token, peer: None, headers: Vec::new() }
     }
 
     /// The owner at a host.
@@ -169,6 +186,18 @@ impl World {
 }
 
 impl Visitor {
+    /// The same from an address.
+    pub(crate) fn from(&self, peer: &str) -> Self {
+        Self { peer: Some(peer.parse().unwrap()), ..self.clone() }
+    }
+
+    /// The same with one more header.
+    pub(crate) fn with(&self, name: &'static str, value: &'static str) -> Self {
+        let mut with = self.clone();
+        with.headers.push((name, value));
+        with
+    }
+
     pub(crate) async fn send(&self, method: &str, target: &str, body: Option<Value>) -> Reply {
         let body = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
         self.send_bytes(method, target, body).await
@@ -181,7 +210,13 @@ impl Visitor {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let request = request.body(axum::body::Body::from(body)).unwrap();
+        for (name, value) in &self.headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(axum::body::Body::from(body)).unwrap();
+        if let Some(peer) = self.peer {
+            let _none = request.extensions_mut().insert(Connection::from_peer(Some(peer)));
+        }
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();

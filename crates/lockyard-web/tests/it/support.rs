@@ -19,8 +19,10 @@ use lockyard_access::{
     directory::{Cost, Founding, NewApplication, NewAssignment, NewUser, Presented},
     registry_token::RegistryTokens,
 };
+use lockyard_audit::MemoryAudit;
 use lockyard_base::{Clock, Entropy, Guid, HandClock, SeededEntropy};
 use lockyard_blobs::LocalParts;
+use lockyard_control::DirectoryRoles;
 use lockyard_keyring::{
     CustomerShare, Denial, Identity, KeyId, KeyProvider, KeyVersion, Keyring, LeasePolicy,
     ProviderError, Providers, SlotKind, SlotSecret, VaultAddress, VersionedKeyId, WrappedShare,
@@ -28,7 +30,8 @@ use lockyard_keyring::{
 use lockyard_oci::{Algorithm, Digest, RegistryName};
 use lockyard_registry::{CustomerKey, Ground, KeySource, Limits, Registries, instance::initialise};
 use lockyard_store::{Engine, Store};
-use lockyard_web::{Faces, Metrics, Names};
+use lockyard_vault::VaultRootKey;
+use lockyard_web::{Faces, KeyVaults, Metrics, Names};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
@@ -44,6 +47,7 @@ pub(crate) struct World {
     pub(crate) faces: Faces,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) vault: Arc<Vault>,
+    pub(crate) audit: Arc<MemoryAudit>,
     pub(crate) clock: Arc<HandClock>,
     pub(crate) login: String,
     pub(crate) office: Office,
@@ -110,6 +114,12 @@ impl World {
             identity: Identity::from_bytes([1; 16]),
         };
         let _id = registries.create(&"contoso".parse().unwrap(), Some(customer)).await.unwrap();
+        let audit = Arc::new(MemoryAudit::default());
+        let vaults = KeyVaults {
+            vault: Arc::new(key_vault(folder.path(), &clock, &entropy)),
+            audit: Arc::clone(&audit) as _,
+            roles: Arc::new(DirectoryRoles::new(Arc::clone(&directory))),
+        };
         let faces = Faces {
             registries,
             directory,
@@ -117,6 +127,7 @@ impl World {
             registry_tokens: Arc::new(tokens.unwrap()),
             control: Arc::clone(&office.control),
             objects: office.objects.clone(),
+            vaults,
             names,
             default_registry,
             http_login: false,
@@ -124,7 +135,7 @@ impl World {
             entropy,
             metrics: Metrics::new(),
         };
-        Self { faces, keyring, vault, clock: hand, login, office, default, _folder: folder }
+        Self { faces, keyring, vault, audit, clock: hand, login, office, default, _folder: folder }
     }
 
     /// The plain door, as tools on this machine use it.
@@ -209,6 +220,18 @@ impl World {
 
 pub(crate) fn basic(name: &str, secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{name}:{secret}")))
+}
+
+/// The embedded key vault, empty.
+fn key_vault(
+    folder: &std::path::Path,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> lockyard_vault::Vault {
+    let (directory, key) = (folder.join("vault"), folder.join("vault.key"));
+    let key = VaultRootKey::read_or_create(&key, &directory, &**entropy).unwrap();
+    let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
+    lockyard_vault::Vault::open(&directory, &key, clock, entropy).unwrap()
 }
 
 /// Sends requests to one host through one door.

@@ -7,11 +7,22 @@ use lockyard_arm::{ResourceId, Scope};
 use lockyard_base::Clock;
 use lockyard_control::Control;
 use lockyard_oci::RegistryName;
+use lockyard_vault::{Placement, Vault};
 
 use crate::failure::{OrFail as _, Outcome};
 
 /// The resource group of what the instance itself keeps.
 const GROUP: &str = "lockyard";
+const LOCATION: &str = "local";
+
+/// Gives a place to the vaults that operators made without one: without it, nobody's token is for
+/// them. Blocks.
+pub(crate) fn place_vaults(directory: &Directory, vault: &Vault) -> Outcome {
+    let snapshot = directory.snapshot();
+    let (tenant, subscription) = (snapshot.tenant().guid(), snapshot.subscription().id.guid());
+    let place = Placement::new(tenant, subscription, GROUP, LOCATION).or_fail()?;
+    vault.place_vaults(&place).or_fail().map(drop)
+}
 
 /// Opens the control plane. Blocks.
 pub(crate) fn control(

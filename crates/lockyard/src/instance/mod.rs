@@ -25,7 +25,7 @@ use lockyard_store::{Engine, Store, registry};
 use lockyard_vault::{AuditedProvider, EmbeddedProvider, Vault, VaultRootKey};
 
 pub(crate) use authority::authority;
-pub(crate) use control::control;
+pub(crate) use control::{control, place_vaults};
 pub(crate) use crash::check_after_crash;
 pub(crate) use default_registry::{Protection, blocking, blocking_outcome, default_registry};
 pub(crate) use directory::{Endpoints, bootstrap_file, renew_bootstrap};

@@ -1,0 +1,35 @@
+//! Role assignments as key vaults ask for them.
+
+use std::sync::Arc;
+
+use lockyard_access::{
+    Directory, PrincipalId,
+    decision::{Action, Decision, Plane},
+};
+use lockyard_arm::Scope;
+use lockyard_vault::{Caller, Roles, RolesUnavailable};
+
+/// Answers with the directory as it is at the moment of the question: a role that was taken away
+/// is worth nothing from then on.
+#[derive(Clone, Debug)]
+pub struct DirectoryRoles(Arc<Directory>);
+
+impl DirectoryRoles {
+    /// Answers with this directory.
+    pub fn new(directory: Arc<Directory>) -> Self {
+        Self(directory)
+    }
+}
+
+impl Roles for DirectoryRoles {
+    fn allow(&self, caller: &Caller, action: &str, scope: &str) -> Result<bool, RolesUnavailable> {
+        // Both are the vault's own words; if they do not read, nothing is concluded from that.
+        let action = Action::parse(Plane::Data, action)
+            .map_err(|error| RolesUnavailable(error.to_string()))?;
+        let scope: Scope =
+            scope.parse().map_err(|_| RolesUnavailable("a vault has no place".to_owned()))?;
+        let snapshot = self.0.snapshot();
+        let decision = snapshot.decide(PrincipalId::new(caller.object), &action, &scope);
+        Ok(matches!(decision, Decision::Allow { .. }))
+    }
+}

@@ -1,0 +1,28 @@
+//! Sealed copies of keys, out and back in.
+
+use http::StatusCode;
+use lockyard_audit::Operation;
+use lockyard_keyring::KeyName;
+use serde_json::json as value;
+
+use super::{
+    Answer, Asked, json,
+    key::shown,
+    record::Deed,
+    told::{bytes, encoded},
+};
+
+/// `POST /keys/{name}/backup`.
+pub(super) async fn backup(asked: &Asked<'_>, name: KeyName) -> Answer {
+    let deed = Deed::read(Operation::KEY_BACKUP, asked.id(&name, None));
+    let blob = asked.act(deed, move |plane| plane.backup_key(&name)).await?;
+    Ok(json(StatusCode::OK, &value!({ "value": encoded(&blob) })))
+}
+
+/// `POST /keys/restore`.
+pub(super) async fn restore(asked: &Asked<'_>) -> Answer {
+    let blob = bytes(&asked.body.body()?, "value")?;
+    let deed = Deed::change(Operation::KEY_RESTORE, &asked.vault);
+    let back = asked.act(deed, move |plane| plane.restore_key(&blob)).await?;
+    Ok(shown(asked, &back))
+}
