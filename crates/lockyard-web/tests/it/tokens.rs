@@ -542,3 +542,76 @@ async fn a_body_that_is_no_blob_tells_no_digest_to_who_may_not_push() {
     assert_eq!(reply.status, 403);
     assert_eq!(world.https(HOST).head(&format!("/v2/app/blobs/{digest}")).await.status, 404);
 }
+
+/// A token of the issuer for a program, by its secret.
+async fn issued(world: &World, person: &Person, scope: &str) -> String {
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", person.name.as_str()),
+        ("client_secret", person.secret.as_str()),
+        ("scope", scope),
+    ];
+    let login = world.stranger("login.yard.example:8443");
+    let reply = login.form("/organizations/oauth2/v2.0/token", &form).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    word(&reply, "access_token")
+}
+
+#[tokio::test]
+async fn a_token_of_the_issuer_is_exchanged_and_opens_nothing_by_itself() {
+    let world = World::new().await;
+    let content = world.https(HOST).push("app", b"content").await;
+    let target = format!("/v2/app/blobs/{content}");
+    let (person, _) = world.with_role(role_id::ACR_PULL).await;
+    let token = issued(&world, &person, "https://containerregistry.azure.net/.default").await;
+    let stranger = world.stranger(HOST);
+    let grant = [("grant_type", "access_token"), ("access_token", &token), ("tenant", "x")];
+    let refresh = word(&stranger.form("/oauth2/exchange", &grant).await, "refresh_token");
+    assert_eq!(claims(&refresh)["permissions"]["actions"], serde_json::json!(["read"]));
+    let scope = ("scope", "repository:app:pull,push");
+    let form = [("grant_type", "refresh_token"), ("refresh_token", &refresh), scope];
+    let access = word(&stranger.form("/oauth2/token", &form).await, "access_token");
+    assert_eq!(world.bearing(&access).get(&target).await.text(), "content");
+    assert_eq!(world.bearing(&access).post("/v2/app/blobs/uploads/").await.status, 403);
+    // Without the step between, no longer than the token itself.
+    let form = [("grant_type", "access_token"), ("access_token", &token), scope];
+    let reply = stranger.form("/oauth2/token", &form).await;
+    let access = word(&reply, "access_token");
+    assert_eq!(world.bearing(&access).get(&target).await.text(), "content");
+    assert!(claims(&access)["exp"].as_i64() <= claims(&token)["exp"].as_i64());
+
+    // The issuer's tokens are none of the registry's, and those for others are none at all.
+    assert_eq!(world.bearing(&token).get(&target).await.status, 401);
+    let management = issued(&world, &person, "https://management.yard.example:8443/.default").await;
+    assert_eq!(world.bearing(&management).get("/v2/").await.status, 401);
+    assert_eq!(world.asking(HOST, &basic(TOKEN_USER, &token)).get("/v2/").await.status, 401);
+    for wrong in [&management, &access, &refresh, "x"] {
+        let form = [("grant_type", "access_token"), ("access_token", wrong)];
+        for path in ["/oauth2/exchange", "/oauth2/token"] {
+            assert_eq!(stranger.form(path, &form).await.status, 401, "{path}");
+        }
+    }
+    // What is taken away ends what was exchanged, and the exchange.
+    world.faces.directory.set_enabled(person.id, false).unwrap();
+    assert_eq!(world.bearing(&access).get(&target).await.status, 401);
+    assert_eq!(stranger.form("/oauth2/exchange", &grant).await.status, 401);
+    let form = [("grant_type", "refresh_token"), ("refresh_token", &refresh)];
+    assert_eq!(stranger.form("/oauth2/token", &form).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_password_that_goes_with_each_request_ends_with_what_it_proved() {
+    let world = World::new().await;
+    let user = world.user("ada");
+    let client = world.asking(HOST, &user.basic());
+    let directory = &world.faces.directory;
+    for _ in 0..3 {
+        assert_eq!(client.get("/v2/").await.status, 200);
+    }
+    // A lock keeps guesses out, and not who is in already.
+    while world.asking(HOST, &basic(&user.name, "guess")).get("/v2/").await.status == 401 {}
+    assert_eq!(client.get("/v2/").await.status, 200);
+    assert_eq!(client.get("/v2/app/tags/list").await.status, 403, "no role");
+    directory.set_enabled(user.id, false).unwrap();
+    assert_eq!(client.get("/v2/").await.status, 429, "locked, and proved by nothing any more");
+}

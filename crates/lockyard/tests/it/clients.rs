@@ -133,14 +133,14 @@ fn same_config(image: &Image, layout: &Path) {
 }
 
 /// A docker daemon that one story starts and ends.
-struct Dockerd {
+pub(crate) struct Dockerd {
     daemon: Child,
     socket: String,
     home: PathBuf,
 }
 
 impl Dockerd {
-    fn start(world: &World) -> Self {
+    pub(crate) fn start(world: &World) -> Self {
         let home = world.subfolder("docker");
         let socket = format!("unix://{}", home.join("docker.sock").display());
         let log = fs::File::create(world.folder().join("dockerd.log")).expect("writable");
@@ -175,7 +175,7 @@ impl Dockerd {
         Path::new("/proc").join(self.daemon.id().to_string()).join("exe").exists()
     }
 
-    fn docker(&self) -> Command {
+    pub(crate) fn docker(&self) -> Command {
         let mut command = program("docker");
         command.args(["--host", &self.socket]).env("HOME", &self.home);
         command.arg("--config").arg(self.home.join("config"));

@@ -13,6 +13,7 @@ mod audit;
 mod az;
 mod clients;
 mod conformance;
+mod credentials;
 mod desk;
 mod disk;
 mod durable;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         ("az", az::stories()),
         ("clients", clients::stories()),
         ("conformance", conformance::stories()),
+        ("credentials", credentials::stories()),
         ("durable", durable::stories()),
         ("export", export::stories()),
         ("full", full::stories()),
