@@ -26,7 +26,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
     // ring 3: what Lockyard does; no HTTP, no SQL
     ("access", &["arm", "base", "egress", "seal", "keyring", "store"]),
     ("vault", &["base", "seal", "keyring", "audit"]),
-    ("registry", &["access", "base", "oci", "seal", "keyring", "store", "blobs"]),
+    ("registry", &["access", "arm", "base", "oci", "seal", "keyring", "store", "blobs"]),
     ("control", &["access", "arm", "base", "vault"]),
     // ring 4: the faces
     ("web", &["access", "arm", "audit", "base", "control", "oci", "keyring", "registry", "vault"]),

@@ -126,15 +126,7 @@ impl OciFailure {
         use ErrorCode as Code;
         let text = error.to_string();
         match error {
-            RegistryError::Unauthorized(needed) => {
-                let challenge = subject.challenge.clone();
-                let challenge = match needed {
-                    LoginNeeded::Absent => challenge,
-                    LoginNeeded::Ended => challenge.because("invalid_token"),
-                    LoginNeeded::Limited => challenge.because("insufficient_scope"),
-                };
-                Self::login_needed(&challenge, text)
-            }
+            RegistryError::Unauthorized(needed) => Self::unauthorized(needed, subject.challenge),
             RegistryError::Denied(_) => Self::new(StatusCode::FORBIDDEN, Code::Denied, text),
             RegistryError::Locked(locked) => Self::locked(subject.registry, locked),
             RegistryError::LockedMeanwhile => Self::locked_meanwhile(subject.registry),
@@ -198,6 +190,17 @@ impl OciFailure {
                 text,
             ),
         }
+    }
+
+    /// Asks for a login, or for a better one (RFC 6750, section 3.1).
+    fn unauthorized(needed: LoginNeeded, challenge: &Challenge) -> Self {
+        let challenge = challenge.clone();
+        let challenge = match needed {
+            LoginNeeded::Absent => challenge,
+            LoginNeeded::Ended => challenge.because("invalid_token"),
+            LoginNeeded::Limited => challenge.because("insufficient_scope"),
+        };
+        Self::login_needed(&challenge, needed.to_string())
     }
 
     fn upload_range(text: &str, ticket: &UploadTicket, offset: u64, subject: Subject<'_>) -> Self {
