@@ -124,6 +124,11 @@ impl World {
         customer_key(&self.disk)
     }
 
+    /// What opens the instance.
+    pub fn secret(&self) -> SlotSecret {
+        SlotSecret::from_text(&self.secret).expect("it was one before")
+    }
+
     /// The registry as its owner sees it.
     pub fn registry(&self) -> Result<Registry, RegistryError> {
         self.house.open_inside(self.id)

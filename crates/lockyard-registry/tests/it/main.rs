@@ -18,6 +18,7 @@ mod pulling;
 mod readable;
 mod referrers;
 mod roles;
+mod rotation;
 mod scrub;
 mod sessions;
 mod support;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         locking::STORIES,
         sweeping::STORIES,
         healing::STORIES,
+        rotation::STORIES,
         model::STORIES,
         collect::STORIES,
         compaction::STORIES,

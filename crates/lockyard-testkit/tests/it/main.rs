@@ -15,6 +15,7 @@ mod disk;
 mod faults;
 mod late;
 mod power;
+mod rotation;
 mod rounds;
 mod script;
 mod setting;
