@@ -24,6 +24,7 @@ mod say;
 mod serve;
 mod service_secret;
 mod telemetry;
+mod tending;
 mod tls;
 mod wiring;
 

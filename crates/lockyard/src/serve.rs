@@ -29,7 +29,7 @@ use crate::{
     machine::Machine,
     run_file::{Addresses, RunFile},
     say::say,
-    tls,
+    tending, tls,
 };
 
 /// How long the runtime may take to let go of blocked threads at the end.
@@ -154,6 +154,7 @@ impl Ready {
         })?;
         tasks.spawn(socket.serve(Arc::clone(instance), stop.clone()));
         jobs::start(instance, (&self.issuer, &self.registry_tokens), &tasks, &stop);
+        tending::start(instance, &self.directory, &tasks, &stop);
         let metrics = Metrics::new();
         self.start_faces(config, listeners, &metrics, (&tasks, &stop));
         if RunFile::is_stale(instance.dir.path()) {

@@ -130,3 +130,76 @@ async fn what_a_complete_instance_has_lost_is_never_made_anew() {
     assert!(text.contains("backup"), "{text}");
     assert!(!bootstrap_file(&instance.dir).exists());
 }
+
+/// The owner as the embedded vault knows it, and a vault that lets it do everything.
+fn keeper(instance: &Instance) -> lockyard_vault::Caller {
+    let snapshot = instance.directory().expect("founded").snapshot();
+    lockyard_vault::Caller {
+        tenant: snapshot.tenant().guid(),
+        object: snapshot.owner().1.guid(),
+        application: None,
+        groups: Vec::new(),
+        resource: None,
+        source: lockyard_vault::Source::TrustedService,
+    }
+}
+
+#[tokio::test]
+async fn what_is_due_in_the_vault_is_done_by_a_round() {
+    use lockyard_base::Timestamp;
+    use lockyard_vault::{
+        AccessPolicy, KeySettings, KeyShape, LifetimeAction, LifetimeActionKind, NoRoles,
+        Permissions, PolicyEdit, RotationPolicy, RsaSize, Trigger,
+    };
+
+    let world = World::new();
+    let instance = world.start().expect("a first start");
+    let _owner = World::owner(&instance).expect("made now");
+    let (vault, directory) = (Arc::clone(&instance.vault), instance.directory().expect("founded"));
+    let name: lockyard_keyring::VaultAddress = "kvone".parse().expect("a name");
+    vault.create_vault(&name).expect("made");
+    let (opened, now) = (instance.opened_vault(), world.machine.clock.wall());
+    let later = |days: i64| Timestamp::from_micros(now.as_micros() + days * 86_400_000_000);
+
+    // A vault that an operator made belongs to the tenant from the first round on.
+    crate::tending::round(&opened, &directory, now).await.expect("a round");
+    let caller = keeper(&instance);
+    let placed = vault.vault(&name).expect("read").expect("there").place;
+    assert_eq!((placed.tenant, placed.resource_group.as_str()), (caller.tenant, "lockyard"));
+
+    let policy = AccessPolicy {
+        tenant: caller.tenant,
+        object: caller.object,
+        application: None,
+        permissions: Permissions::everything(),
+    };
+    let _all = vault.edit_policies(&name, PolicyEdit::Add, vec![policy]).expect("given");
+    let plane = vault.data_plane(&name, caller, &NoRoles);
+    let shape = KeyShape::Rsa(RsaSize::R2048);
+    let [turned, dropped] = ["turned", "dropped"].map(|key| {
+        let key = key.parse().expect("a name");
+        let _made = plane.create_key(&key, shape, &KeySettings::default()).expect("made");
+        key
+    });
+    let _gone = plane.delete_key(&dropped).expect("deleted");
+    let rotate = LifetimeAction {
+        kind: LifetimeActionKind::Rotate,
+        trigger: Trigger::AfterCreate("P30D".parse().expect("a period")),
+    };
+    let policy = RotationPolicy { actions: vec![rotate], ..RotationPolicy::default() };
+    let _set = plane.set_rotation_policy(&turned, &policy).expect("set");
+    let versions = || {
+        let page = plane.versions(&turned, &lockyard_vault::PageRequest::default());
+        page.expect("listed").items.len()
+    };
+
+    crate::tending::round(&opened, &directory, later(29)).await.expect("a round");
+    assert_eq!(versions(), 1);
+    assert!(plane.deleted_key(&dropped).is_ok());
+    crate::tending::round(&opened, &directory, later(30)).await.expect("a round");
+    assert_eq!(versions(), 2);
+    assert!(plane.deleted_key(&dropped).is_ok());
+    crate::tending::round(&opened, &directory, later(90)).await.expect("a round");
+    assert!(plane.deleted_key(&dropped).is_err());
+    instance.close();
+}
