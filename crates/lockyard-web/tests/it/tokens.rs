@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use lockyard_access::{decision::role_id, registry_token::SCOPES_MAX};
 use lockyard_web::{FORM_BYTES_MAX, FORM_FIELDS_MAX};
 use serde_json::Value;
@@ -14,19 +18,21 @@ const TOKEN_USER: &str = "00000000-0000-0000-0000-000000000000";
 
 /// Asks for an access token as most clients do.
 async fn token(client: &Client, scopes: &[&str]) -> String {
-    let scopes = scopes.iter().map(|scope| scope.replace(' ', "%20"));
-    let query = scopes.map(|scope| format!("&scope={scope}")).collect::<String>();
-    let reply = client.get(&format!("/oauth2/token?service={HOST}{query}")).await;
+    let mut target = format!("/oauth2/token?service={HOST}");
+    for scope in scopes {
+        target.push_str("&scope=");
+        target.push_str(&scope.replace(' ', "%20"));
+    }
+    let reply = client.get(&target).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     word(&reply, "access_token")
 }
 
 fn word(reply: &Reply, name: &str) -> String {
-    reply.json()[name].as_str().unwrap_or_else(|| panic!("{reply:?}")).to_owned()
+    reply.json()[name].as_str().expect("a token").to_owned()
 }
 
 fn claims(token: &str) -> Value {
-    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     let claims = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
 }
@@ -517,7 +523,6 @@ async fn the_token_with_the_most_scopes_still_fits_into_a_request() {
     let anonymous = world.stranger(HOST).form("/oauth2/token", &form).await;
     assert!(claims(&word(&anonymous, "token"))["access"].as_array().unwrap().len() == SCOPES_MAX);
     let name = world.login.strip_prefix("Basic ").unwrap();
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
     let text = String::from_utf8(STANDARD.decode(name).unwrap()).unwrap();
     let (name, secret) = text.split_once(':').unwrap();
     let scope = scopes.join(" ");

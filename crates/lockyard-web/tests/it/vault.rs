@@ -211,7 +211,7 @@ async fn a_listing_goes_on_where_its_link_says() {
         }
         match page["nextLink"].as_str() {
             Some(next) => {
-                target = next.strip_prefix(&format!("https://{HOST}")).unwrap().to_owned()
+                target = next.strip_prefix(&format!("https://{HOST}")).unwrap().to_owned();
             }
             None => assert_eq!(left, 0),
         }
