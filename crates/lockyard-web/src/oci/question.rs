@@ -92,7 +92,7 @@ mod tests {
 
     fn asked(method: Method, target: &str) -> Option<(Verb, Option<String>)> {
         let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
-        let path = OciPath::split(path).unwrap();
+        let path = OciPath::split(path)?;
         let question = Question::of(&path, &method, &Query::parse(query))?;
         Some((question.verb, question.scope))
     }
