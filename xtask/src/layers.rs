@@ -48,7 +48,10 @@ const LAYERS: [(&str, &[&str]); 18] = [
 const RESERVED: [(&str, &[&str]); 6] = [
     ("rusqlite", &["store", "vault", "testkit"]),
     ("postgres", &["store"]),
-    ("aws-lc-rs", &["access", "seal", "keyring", "audit", "vault", "registry", "lockyard"]),
+    (
+        "aws-lc-rs",
+        &["access", "seal", "keyring", "audit", "vault", "registry", "lockyard", "bench"],
+    ),
     ("axum", &["web", "lockyard"]),
     ("hyper", &["egress", "web", "lockyard"]),
     ("clap", &["lockyard"]),

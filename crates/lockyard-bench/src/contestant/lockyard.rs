@@ -17,6 +17,8 @@ use crate::{
 
 /// The default registry's name, as `quickstart` makes it.
 pub(super) const PUBLIC_NAME: &str = "lockyard.cr.localhost";
+/// The token issuer's name.
+pub(crate) const LOGIN_NAME: &str = "login.localhost";
 
 pub(super) fn start(stage: &Stage, data: PathBuf) -> Outcome<Contestant> {
     let certificate = stage.certificate();

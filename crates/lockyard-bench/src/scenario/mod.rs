@@ -11,6 +11,7 @@ mod push;
 mod skopeo;
 mod small_push;
 mod tags;
+mod tokens;
 
 use crate::{
     contestant::{Contestant, Stage},
@@ -26,7 +27,7 @@ pub(crate) struct Scenario {
 }
 
 /// All scenarios, in the order in which they run.
-pub(crate) const SCENARIOS: [Scenario; 11] = [
+pub(crate) const SCENARIOS: [Scenario; 12] = [
     Scenario { name: "pull-1", about: "one blob of 1 GiB, one stream", run: pull::one },
     Scenario { name: "pull-8", about: "eight blobs of 256 MiB at once", run: pull::eight },
     Scenario { name: "tls-pull", about: "one blob of 1 GiB over TLS", run: pull::tls },
@@ -52,6 +53,11 @@ pub(crate) const SCENARIOS: [Scenario; 11] = [
         name: "skopeo",
         about: "an image of 243 MiB in 8 layers, both ways",
         run: skopeo::run,
+    },
+    Scenario {
+        name: "tokens",
+        about: "client credentials on 2 and 8 connections",
+        run: tokens::run,
     },
     Scenario { name: "memory", about: "idle, after work, 1,000 slow pulls", run: memory::run },
 ];
