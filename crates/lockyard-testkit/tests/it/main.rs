@@ -11,6 +11,7 @@
 )]
 
 mod audit;
+mod directory;
 mod disk;
 mod faults;
 mod late;
