@@ -77,8 +77,7 @@ fn form(contestant: &Contestant) -> Outcome<String> {
 /// Asks for one token.
 fn fetch(connection: &mut Connection, form: &str) -> Outcome {
     let head = connection.ask_with("POST", TARGET, TYPE, form.as_bytes())?;
-    let head = connection.expect(head, 200, "a token")?;
-    connection.discard(&head).map(drop)
+    connection.expect(head, 200, "a token").map(drop)
 }
 
 fn measure(
