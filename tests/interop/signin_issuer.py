@@ -83,8 +83,9 @@ def main():
     now = int(time.time())
     claims = {"iss": issuer, "sub": subject, "aud": audience, "iat": now, "nbf": now, "exp": now + 600}
     (folder / "token").write_text(jwt.encode(claims, key, algorithm="RS256", headers={"kid": "one"}))
-    # Last: whoever waits for it finds the rest.
-    (folder / "port").write_text(str(server.server_address[1]))
+    # Last, and whole at once: whoever waits for it finds it written, and the rest too.
+    (folder / "port.new").write_text(str(server.server_address[1]))
+    (folder / "port.new").rename(folder / "port")
     server.serve_forever()
 
 
