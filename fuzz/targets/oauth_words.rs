@@ -23,6 +23,8 @@ fuzz_target!(|bytes: &[u8]| {
         let own = wanted.audience.claim(&origins);
         assert!(Audience::of_resource(own, &origins) == Some(wanted.audience));
         let scope = format!("{own}/.default");
-        assert!(Wanted::of_scope(&scope, &origins).is_ok_and(|own| own.audience == wanted.audience));
+        assert!(
+            Wanted::of_scope(&scope, &origins).is_ok_and(|own| own.audience == wanted.audience)
+        );
     }
 });
