@@ -92,10 +92,12 @@ async fn the_https_door_serves_registries_by_their_hosts() {
 #[tokio::test]
 async fn the_https_door_sends_strangers_away() {
     let world = World::new().await;
-    for host in ["example.org", "yard.example", "portal.yard.example", "keys.vault.yard.example"] {
+    for host in ["example.org", "yard.example", "portal.yard.example", "a.b.vault.yard.example"] {
         assert_eq!(world.https(host).get("/v2/").await.status, 421, "{host}");
     }
     insta::assert_snapshot!(world.https("example.org").get("/v2/").await.error());
+    // A vault's host has a house of its own, which knows no registry.
+    assert_eq!(world.https("keys.vault.yard.example").get("/v2/").await.status, 401);
     for host in ["nosuch.cr.yard.example", "x.cr.yard.example", "not-a-name.cr.yard.example"] {
         let reply = world.https(host).get("/v2/").await;
         assert_eq!(reply.status, 404, "{host}");
