@@ -28,9 +28,9 @@ pub struct House {
 }
 
 impl House {
-    /// Makes one in the system's folder for temporary files.
+    /// Makes one beside the program, in place of what an earlier run left.
     pub fn new() -> Self {
-        let file = std::env::temp_dir().join(format!("lockyard-fuzz-{}.db", std::process::id()));
+        let file = std::env::current_exe().expect("a program has a file").with_extension("db");
         remove(&file);
         let clock: Arc<dyn Clock> = Arc::new(HandClock::default());
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(11));
@@ -39,8 +39,6 @@ impl House {
         let keys = Arc::new(InstanceKeys::open(&service, &keys).expect("just sealed"));
         let engine = Engine::Sqlite { path: file.clone() };
         let store = Store::open(engine, Arc::clone(&clock)).expect("a new database");
-        // It stays open, and goes away with the process.
-        remove(&file);
         let records = Records::new(store, keys, Arc::clone(&entropy));
         let founding = Founding::generate(&*entropy, "fuzz.test");
         let (its_records, its_clock) = (records.clone(), Arc::clone(&clock));
