@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use lockyard_access::{Directory, Records, Snapshot, TenantId, decision::known};
+use lockyard_access::{
+    Directory, Records, Snapshot, TenantId,
+    decision::{Action, known},
+};
 use lockyard_arm::{Condition, ResourceGroupName, ResourceId, ResourceType, Scope};
 use lockyard_base::{Clock, Guid};
 use serde_json::{Value, json};
@@ -10,6 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     Call, ControlError, Put,
     authorization::{Assignments, Definitions},
+    decided,
     error::of_change,
     group::{self, Groups},
     provider::Providers,
@@ -156,7 +160,9 @@ impl Control {
         let scope = Scope::of_resource_group(id, name.clone());
         let snapshot = self.ours(id)?;
         call.must(&snapshot, &known::RESOURCE_GROUP_WRITE, &scope)?;
-        self.groups.put(&scope, body, self.clock.wall()).await
+        let put = self.groups.put(&scope, body, self.clock.wall())?;
+        let decide = allowed(call, known::RESOURCE_GROUP_WRITE, scope);
+        decided::effect(&self.directory, decide, put).await
     }
 
     /// Changes what the body names of a resource group.
@@ -170,7 +176,9 @@ impl Control {
         let scope = Scope::of_resource_group(id, name.clone());
         let snapshot = self.ours(id)?;
         call.must(&snapshot, &known::RESOURCE_GROUP_WRITE, &scope)?;
-        let found = self.groups.patch(&scope, body).await?;
+        let patch = self.groups.patch(&scope, body)?;
+        let decide = allowed(call, known::RESOURCE_GROUP_WRITE, scope);
+        let found = decided::effect(&self.directory, decide, patch).await?;
         found.map(|group| group.rendered()).ok_or_else(|| group::missing(Some(name)))
     }
 
@@ -193,9 +201,12 @@ impl Control {
             );
             return Err(ControlError::conflict("ResourceGroupDeletionBlocked", message));
         }
-        if !self.groups.remove(&scope).await? {
+        let decide = allowed(call, known::RESOURCE_GROUP_DELETE, scope.clone());
+        let remove = self.groups.remove(&scope);
+        if !decided::effect(&self.directory, decide, remove).await? {
             return Err(group::missing(Some(name)));
         }
+        let snapshot = self.directory.snapshot();
         let inside = snapshot.assignments().filter(|one| scope.contains(&one.scope));
         let inside: Vec<Guid> = inside.map(|assignment| assignment.id).collect();
         let unassign = move |directory: &Directory| {
@@ -278,6 +289,16 @@ impl Control {
         }
         Ok(snapshot)
     }
+}
+
+/// The question whether the caller may do `action` at `scope`, to be asked beside the effect.
+fn allowed(
+    call: &Call,
+    action: Action,
+    scope: Scope,
+) -> impl Fn(&Snapshot) -> Result<(), ControlError> + Send + Sync + use<> {
+    let call = call.clone();
+    move |snapshot| call.must(snapshot, &action, &scope)
 }
 
 /// What a list of resources is narrowed to.

@@ -98,6 +98,8 @@ pub(crate) fn of_change(code: &'static str, error: ChangeError) -> ControlError 
         | ChangeError::TooDeep
         | ChangeError::Role(_)
         | ChangeError::NotAssignable => ControlError::invalid(code, text),
+        // Whoever guards a change tells of its refusal in better words.
+        ChangeError::Denied => ControlError::Overtaken,
         ChangeError::Record(error) => error.into(),
         ChangeError::Reload(_) => ControlError::Failed(Box::new(error)),
     }

@@ -139,16 +139,16 @@ impl Groups {
         Ok(groups)
     }
 
-    /// Makes the group or changes its tags.
-    pub(crate) async fn put(
+    /// What makes the group or changes its tags; it blocks.
+    pub(crate) fn put(
         &self,
         scope: &Scope,
         body: &Value,
         now: Timestamp,
-    ) -> Result<Put, ControlError> {
+    ) -> Result<impl FnOnce() -> Result<Put, ControlError> + Send + use<>, ControlError> {
         let wanted = Group::wanted(scope, &Body::of(body)?, now)?;
-        let name = scope.folded().as_bytes().to_vec();
-        self.records.write(move |txn| put(txn, &name, wanted.clone())).await
+        let (records, name) = (self.records.clone(), scope.folded().as_bytes().to_vec());
+        Ok(move || records.write_blocking(move |txn| put(txn, &name, wanted.clone())))
     }
 
     /// Makes the group unless it is there; for what the instance itself lies in. Blocks.
@@ -160,17 +160,18 @@ impl Groups {
         })
     }
 
-    /// Changes what the body names: the tags.
-    pub(crate) async fn patch(
+    /// What changes what the body names, the tags; it blocks.
+    pub(crate) fn patch(
         &self,
         scope: &Scope,
         body: &Value,
-    ) -> Result<Option<Group>, ControlError> {
+    ) -> Result<impl FnOnce() -> Result<Option<Group>, ControlError> + Send + use<>, ControlError>
+    {
         let body = Body::of(body)?;
         let new = if body.object("tags")?.is_there() { Some(tags(&body)?) } else { None };
-        let name = scope.folded().as_bytes().to_vec();
-        self.records
-            .write(move |txn| {
+        let (records, name) = (self.records.clone(), scope.folded().as_bytes().to_vec());
+        Ok(move || {
+            records.write_blocking(move |txn| {
                 let Some(record) = txn.get(KIND, &name)? else { return Ok(None) };
                 let mut group = Group::read(&record.value)?;
                 if let Some(tags) = &new {
@@ -179,13 +180,18 @@ impl Groups {
                 txn.put(KIND, &name, &group.write())?;
                 Ok(Some(group))
             })
-            .await
+        })
     }
 
-    /// Forgets the group; returns whether it was there.
-    pub(crate) async fn remove(&self, scope: &Scope) -> Result<bool, ControlError> {
-        let name = scope.folded().as_bytes().to_vec();
-        self.records.write(move |txn| txn.remove(KIND, &name).map_err(ControlError::from)).await
+    /// What forgets the group and returns whether it was there; it blocks.
+    pub(crate) fn remove(
+        &self,
+        scope: &Scope,
+    ) -> impl FnOnce() -> Result<bool, ControlError> + Send + use<> {
+        let (records, name) = (self.records.clone(), scope.folded().as_bytes().to_vec());
+        move || {
+            records.write_blocking(move |txn| txn.remove(KIND, &name).map_err(ControlError::from))
+        }
     }
 }
 

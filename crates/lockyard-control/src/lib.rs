@@ -8,6 +8,7 @@
 mod authorization;
 mod call;
 mod control;
+mod decided;
 mod directory;
 mod error;
 mod group;

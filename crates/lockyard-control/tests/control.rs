@@ -2,15 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use lockyard_access::{
     Directory, PrincipalId, Records, RoleDefinitionId,
     decision::role_id,
-    directory::{Cost, Founding, NewApplication, NewAssignment},
+    directory::{Cost, Founding, NewApplication, NewAssignment, Presented},
 };
 use lockyard_arm::{ApiVersion, ResourceGroupName, ResourceId, parse_filter};
-use lockyard_base::{Entropy, Guid, HandClock, SeededEntropy};
+use lockyard_base::{BootInstant, Clock, Entropy, Guid, HandClock, SeededEntropy, Timestamp};
 use lockyard_control::{
     Call, Control, ControlError, GROUPS_MAX, LOCATION_BYTES_MAX, Membership, Objects, ObjectsError,
     Put, TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX,
@@ -19,25 +23,59 @@ use lockyard_keyring::{InstanceKeys, ServiceKey};
 use lockyard_store::{Engine, Store};
 use serde_json::{Map, Value, json};
 
+/// A clock that lets something happen the next time that somebody looks at it.
+#[derive(Default)]
+struct Between {
+    hand: HandClock,
+    then: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Between {
+    fn next_time(&self, then: impl FnOnce() + Send + 'static) {
+        *self.then.lock().unwrap() = Some(Box::new(then));
+    }
+}
+
+impl Clock for Between {
+    fn wall(&self) -> Timestamp {
+        let then = self.then.lock().unwrap().take();
+        if let Some(then) = then {
+            then();
+        }
+        self.hand.wall()
+    }
+
+    fn boot(&self) -> BootInstant {
+        self.hand.boot()
+    }
+}
+
+impl fmt::Debug for Between {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Between")
+    }
+}
+
 struct World {
     control: Arc<Control>,
     objects: Objects,
     directory: Arc<Directory>,
     records: Records,
-    clock: Arc<HandClock>,
+    clock: Arc<Between>,
     file: PathBuf,
     _folder: tempfile::TempDir,
 }
 
 impl World {
     fn new() -> Self {
-        let (folder, clock) = (tempfile::tempdir().unwrap(), Arc::new(HandClock::default()));
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Arc::new(Between::default()));
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(3));
         let service = ServiceKey::generate(&*entropy);
         let keys = InstanceKeys::generate(&service, &*entropy);
         let keys = Arc::new(InstanceKeys::open(&service, &keys).unwrap());
         let file = folder.path().join("store.db");
-        let store = Store::open(Engine::Sqlite { path: file.clone() }, Arc::clone(&clock) as _);
+        let store =
+            Store::open(Engine::Sqlite { path: file.clone() }, Arc::new(HandClock::default()));
         let records = Records::new(store.unwrap(), keys, Arc::clone(&entropy));
         let founding = Founding::generate(&*entropy, "yard.example");
         let clocked = Arc::clone(&clock) as _;
@@ -62,6 +100,12 @@ impl World {
         let new = NewApplication { display_name: "app".to_owned(), ..NewApplication::default() };
         let client = self.directory.create_application(&new).unwrap();
         let principal = self.directory.create_service_principal(client).unwrap();
+        self.give(principal, role);
+        principal
+    }
+
+    /// Gives somebody a role at the subscription; the assignment has their id.
+    fn give(&self, principal: PrincipalId, role: RoleDefinitionId) {
         self.directory
             .assign(NewAssignment {
                 id: principal.guid(),
@@ -72,7 +116,6 @@ impl World {
                 created_by: None,
             })
             .unwrap();
-        principal
     }
 
     async fn put(&self, name: &str, body: Value) -> Result<Put, ControlError> {
@@ -86,7 +129,7 @@ impl World {
     }
 }
 
-fn open(records: &Records, directory: &Arc<Directory>, clock: &Arc<HandClock>) -> Arc<Control> {
+fn open(records: &Records, directory: &Arc<Directory>, clock: &Arc<Between>) -> Arc<Control> {
     let subscription = directory.snapshot().subscription().id;
     let id = format!(
         "/subscriptions/{subscription}/resourceGroups/lockyard/providers/\
@@ -266,4 +309,51 @@ async fn a_managed_identity_is_not_deleted_behind_its_resources_back() {
     let name = identity.to_string();
     let gone = world.objects.delete_principal(world.owner(), "object", &name, |_| true).await;
     assert!(matches!(gone, Err(ObjectsError::Invalid(_))), "{gone:?}");
+}
+
+/// Runs a verb of somebody whose right to it is taken away after the question and before the effect,
+/// and fails unless nothing else happened.
+async fn too_late<T, E: fmt::Debug>(
+    world: &World,
+    verb: impl AsyncFnOnce(PrincipalId) -> Result<T, E>,
+    denied: impl FnOnce(&E) -> bool,
+) {
+    let admin = world.somebody(role_id::OWNER);
+    let before = world.directory.snapshot();
+    let directory = Arc::clone(&world.directory);
+    world.clock.next_time(move || assert!(directory.unassign(admin.guid()).unwrap().is_some()));
+    let refused = verb(admin).await.err().expect("the right was gone");
+    assert!(denied(&refused), "{refused:?}");
+    let after = world.directory.snapshot();
+    assert_eq!(after.version(), before.version() + 1, "the role went and nothing else changed");
+}
+
+#[tokio::test]
+async fn a_right_that_went_between_the_question_and_the_effect_counts_no_more() {
+    let world = World::new();
+    let (control, objects) = (&world.control, &world.objects);
+    let of_control = |error: &ControlError| matches!(error, ControlError::Denied { .. });
+    let of_objects = |error: &ObjectsError| matches!(error, ObjectsError::Denied(_));
+    let assign = async |admin: PrincipalId| {
+        let sub = format!("/subscriptions/{}", world.subscription());
+        let name = Guid::from_bytes([9; 16]);
+        let id = format!("{sub}/providers/Microsoft.Authorization/roleAssignments/{name}");
+        let (role, principal) = (role_id::READER.to_string(), world.owner().to_string());
+        let body = json!({"properties": {"roleDefinitionId": role, "principalId": principal}});
+        control.put(&call(admin), &id.parse().unwrap(), &body).await
+    };
+    too_late(&world, assign, of_control).await;
+    let make = async |admin| {
+        let body = json!({"location": "eastus"});
+        control.put_group(&call(admin), world.subscription(), &group("late"), &body).await
+    };
+    too_late(&world, make, of_control).await;
+    assert!(!world.groups().await.contains(&"late".to_owned()));
+    let found = async |admin| objects.create_group(admin, "late".to_owned()).await;
+    too_late(&world, found, of_objects).await;
+    let hire = async |admin| {
+        let password = Presented::from("correct horse battery");
+        objects.create_user(admin, "eve".to_owned(), "eve@yard.example".to_owned(), password).await
+    };
+    too_late(&world, hire, of_objects).await;
 }

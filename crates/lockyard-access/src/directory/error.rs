@@ -148,6 +148,9 @@ pub enum ChangeError {
     /// A role cannot be assigned there.
     #[error("the role cannot be assigned at this scope")]
     NotAssignable,
+    /// What had to hold for the change did not.
+    #[error("the right to change this was taken away")]
+    Denied,
     /// The rows could not be written; if it is not certain whether they were, they were read again.
     #[error(transparent)]
     Record(#[from] RecordError),

@@ -19,6 +19,7 @@ mod error;
 mod found;
 mod grants;
 mod groups;
+mod guard;
 mod id;
 pub mod limit;
 mod lockout;
@@ -53,7 +54,7 @@ pub use prove::{Method, Proof};
 pub use secret::{ClientSecret, NewSecret, Presented};
 pub use snapshot::{Snapshot, Subscription};
 
-use self::{prove::Turns, remembered::Remembered, snapshot::State};
+use self::{guard::Guard, prove::Turns, remembered::Remembered, snapshot::State};
 use crate::{RecordError, Records};
 
 /// Everybody, and what they may do.
@@ -62,11 +63,13 @@ pub struct Directory {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     cost: Cost,
-    present: RwLock<Arc<Snapshot>>,
-    writer: Mutex<Writer>,
+    present: Arc<RwLock<Arc<Snapshot>>>,
+    writer: Arc<Mutex<Writer>>,
     changes: watch::Sender<u64>,
-    turns: Turns,
-    remembered: Remembered,
+    turns: Arc<Turns>,
+    remembered: Arc<Remembered>,
+    /// What must hold for a change to be made through this one.
+    guard: Option<Guard>,
 }
 
 /// What only whoever writes may touch.
@@ -98,11 +101,11 @@ impl Directory {
         let (state, seal) = records.read_blocking(row::load)?.ok_or(DirectoryError::Unfounded)?;
         check::state(&state).map_err(|_| DirectoryError::Damaged)?;
         let version = state.house.version;
-        let present = RwLock::new(Arc::new(Snapshot::new(state, seal)));
-        let turns = Turns::new(cost, &*entropy);
-        let remembered = Remembered::new(&*entropy);
+        let present = Arc::new(RwLock::new(Arc::new(Snapshot::new(state, seal))));
+        let turns = Arc::new(Turns::new(cost, &*entropy));
+        let remembered = Arc::new(Remembered::new(&*entropy));
         let (changes, _) = watch::channel(version);
-        let writer = Mutex::default();
+        let writer = Arc::default();
         Ok(Arc::new(Self {
             records,
             clock,
@@ -113,6 +116,7 @@ impl Directory {
             changes,
             turns,
             remembered,
+            guard: None,
         }))
     }
 
@@ -146,18 +150,16 @@ impl Directory {
 
     /// The one way in which anything changes.
     ///
-    /// `edit` runs once, on a draft; if it fails or the draft breaks a limit, nothing happened. If
+    /// A guard is asked of the state that the draft is made from. `edit` runs once, on the draft; if
+    /// it fails or the draft breaks a limit, nothing happened. If
     /// the commit fails, the rows are read again, because whether it was kept may be open.
     fn change<T>(
         &self,
         edit: impl FnOnce(&mut State) -> Result<T, ChangeError>,
     ) -> Result<T, ChangeError> {
-        let mut writer = self.writer();
-        if writer.uncertain {
-            self.reload().map_err(|error| ChangeError::Reload(Box::new(error)))?;
-            writer.uncertain = false;
-        }
+        let mut writer = self.certain()?;
         let before = self.snapshot();
+        self.check_guard(&before)?;
         let mut draft = before.state.clone();
         let answer = edit(&mut draft)?;
         let edits = row::difference(Some(&before.state), &draft);
@@ -206,9 +208,15 @@ impl Directory {
         self.changes.send_replace(version);
     }
 
-    fn writer(&self) -> MutexGuard<'_, Writer> {
+    /// The right to write, once the snapshot is certainly what is at rest.
+    fn certain(&self) -> Result<MutexGuard<'_, Writer>, ChangeError> {
         // A change that panicked had not put its snapshot yet.
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.uncertain {
+            self.reload().map_err(|error| ChangeError::Reload(Box::new(error)))?;
+            writer.uncertain = false;
+        }
+        Ok(writer)
     }
 
     fn now(&self) -> Timestamp {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{NAMESPACE, definition, definition_id, place, unknown};
 use crate::{
-    Call, ControlError, Put, error::of_change, group, provider::Provider,
+    Call, ControlError, Put, decided, error::of_change, group, provider::Provider,
     subscription::must_be_ours,
 };
 
@@ -95,12 +95,17 @@ impl Provider for Assignments {
             description: wanted.description.clone(),
             created_by: Some(call.caller),
         };
-        let made = self.directory.blocking(move |directory| directory.assign(new)).await;
+        let (asked, role, place) = (call.clone(), wanted.role, scope.clone());
+        let decide = move |snapshot: &Snapshot| {
+            asked.must_delegate(snapshot, &known::ROLE_ASSIGNMENT_WRITE, role, &scope)
+        };
+        let assign = move |directory: &Directory| directory.assign(new);
+        let made = decided::change(&self.directory, decide, assign).await?;
         let snapshot = self.directory.snapshot();
         match made {
             Ok(assignment) => Ok(Put::Created(rendered(&assignment, &snapshot))),
             Err(ChangeError::Exists(_)) => {
-                Err(exists(wanted.given(&snapshot, &scope).map_or(name, |other| other)))
+                Err(exists(wanted.given(&snapshot, &place).map_or(name, |other| other)))
             }
             Err(ChangeError::Missing(Thing::Role)) => Err(definition::missing(wanted.role)),
             Err(ChangeError::Missing(_)) => Err(no_principal(wanted.principal)),
@@ -111,13 +116,18 @@ impl Provider for Assignments {
     async fn delete(&self, call: &Call, id: &ResourceId) -> Result<Option<Value>, ControlError> {
         let snapshot = self.directory.snapshot();
         let (scope, name) = place(id, "InvalidRoleAssignmentId")?;
-        let Some(assignment) = found(&snapshot, &scope, name) else {
+        if found(&snapshot, &scope, name).is_none() {
             call.must(&snapshot, &known::ROLE_ASSIGNMENT_DELETE, &scope)?;
             return Ok(None);
+        }
+        let asked = call.clone();
+        let decide = move |snapshot: &Snapshot| {
+            // Another one of this name may be there by now, somewhere else.
+            let there = found(snapshot, &scope, name).ok_or(ControlError::Overtaken)?;
+            asked.must_delegate(snapshot, &known::ROLE_ASSIGNMENT_DELETE, there.role, &scope)
         };
-        let role = assignment.role;
-        call.must_delegate(&snapshot, &known::ROLE_ASSIGNMENT_DELETE, role, &scope)?;
-        let gone = self.directory.blocking(move |directory| directory.unassign(name)).await;
+        let unassign = move |directory: &Directory| directory.unassign(name);
+        let gone = decided::change(&self.directory, decide, unassign).await?;
         let gone = gone.map_err(|error| of_change("RoleAssignmentNotFound", error))?;
         Ok(gone.map(|assignment| rendered(&assignment, &snapshot)))
     }

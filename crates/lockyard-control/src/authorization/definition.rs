@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use super::{NAMESPACE, definition_id, place, unknown};
 use crate::{
-    Call, ControlError, Put, error::of_change, provider::Provider, subscription::must_be_ours,
+    Call, ControlError, Put, decided, error::of_change, provider::Provider,
+    subscription::must_be_ours,
 };
 
 /// The provider of `Microsoft.Authorization/roleDefinitions`.
@@ -58,22 +59,27 @@ impl Provider for Definitions {
         let (_, name) = place(id, "InvalidRoleDefinitionId")?;
         let role = read(RoleDefinitionId::new(name), body)?;
         let snapshot = self.directory.snapshot();
-        let before = snapshot.role(role.id);
-        if before.is_some_and(|role| !role.custom) {
+        if snapshot.role(role.id).is_some_and(|role| !role.custom) {
             let message = "a built-in role cannot be changed, make a custom one";
             return Err(ControlError::invalid("RoleDefinitionIsBuiltIn", message));
         }
-        // Whoever changes a role changes what everybody has who has it: everywhere it was
-        // assignable and everywhere it will be.
-        let scopes = before.iter().flat_map(|role| &role.assignable_scopes);
-        for scope in scopes.chain(&role.assignable_scopes) {
-            if let Some(id) = scope.subscription() {
-                must_be_ours(&snapshot, id)?;
+        let (asked, wanted) = (call.clone(), role.assignable_scopes.clone());
+        let decide = move |snapshot: &Snapshot| {
+            // Whoever changes a role changes what everybody has who has it: everywhere it was
+            // assignable and everywhere it will be.
+            let before = snapshot.role(RoleDefinitionId::new(name));
+            let scopes = before.iter().flat_map(|role| &role.assignable_scopes);
+            for scope in scopes.chain(&wanted) {
+                if let Some(id) = scope.subscription() {
+                    must_be_ours(snapshot, id)?;
+                }
+                asked.must(snapshot, &known::ROLE_DEFINITION_WRITE, scope)?;
             }
-            call.must(&snapshot, &known::ROLE_DEFINITION_WRITE, scope)?;
-        }
+            Ok::<(), ControlError>(())
+        };
         let put = role.clone();
-        let stored = self.directory.blocking(move |directory| directory.put_role(put)).await;
+        let store = move |directory: &Directory| directory.put_role(put);
+        let stored = decided::change(&self.directory, decide, store).await?;
         stored.map_err(|error| match error {
             ChangeError::Exists(_) => ControlError::conflict(
                 "RoleDefinitionWithSameNameExists",
@@ -99,10 +105,16 @@ impl Provider for Definitions {
             let message = "a built-in role cannot be deleted";
             return Err(ControlError::invalid("RoleDefinitionIsBuiltIn", message));
         }
-        for scope in &role.assignable_scopes {
-            call.must(&snapshot, &known::ROLE_DEFINITION_DELETE, scope)?;
-        }
-        let gone = self.directory.blocking(move |directory| directory.delete_role(id)).await;
+        let asked = call.clone();
+        let decide = move |snapshot: &Snapshot| {
+            let there = snapshot.role(id).ok_or(ControlError::Overtaken)?;
+            there
+                .assignable_scopes
+                .iter()
+                .try_for_each(|scope| asked.must(snapshot, &known::ROLE_DEFINITION_DELETE, scope))
+        };
+        let delete = move |directory: &Directory| directory.delete_role(id);
+        let gone = decided::change(&self.directory, decide, delete).await?;
         let gone = gone.map_err(|error| match error {
             ChangeError::InUse(_) => ControlError::invalid(
                 "RoleDefinitionHasAssignments",

@@ -1,11 +1,9 @@
-//! Changing the directory's objects.
-//!
-//! Deciding and changing are two steps; a role that is taken away between them still counts once.
+//! Changing the directory's objects. A decision and its effect are one step.
 
 use std::time::Duration;
 
 use lockyard_access::{
-    ClientId, CredentialId, Directory, PrincipalId,
+    ClientId, CredentialId, Directory, PrincipalId, Snapshot,
     decision::{Action, known},
     directory::{
         Application, ChangeError, NewApplication, NewFederated, NewUser, Presented, Principal,
@@ -15,6 +13,7 @@ use lockyard_access::{
 use lockyard_base::Timestamp;
 
 use super::{Objects, ObjectsError, Told, by_client, by_object_id, may};
+use crate::decided;
 
 /// How long a password is valid if nobody says, as in Graph: two years.
 const SECRET_LIFE: Duration = Duration::from_secs(2 * 365 * 24 * 60 * 60);
@@ -269,15 +268,15 @@ impl Objects {
         found.ok_or_else(|| ObjectsError::Missing { kind: "object", name: id.to_string() })
     }
 
-    /// Asks whether the caller may, and changes the directory where blocking is allowed.
+    /// Changes the directory if the caller may, where blocking is allowed.
     async fn change<T: Send + 'static>(
         &self,
         caller: PrincipalId,
         action: Action,
         change: impl FnOnce(&Directory) -> Result<T, ChangeError> + Send + 'static,
     ) -> Result<T, ObjectsError> {
-        may(&self.directory.snapshot(), caller, &action)?;
-        Ok(self.directory.blocking(change).await?)
+        let decide = move |snapshot: &Snapshot| may(snapshot, caller, &action);
+        Ok(decided::change(&self.directory, decide, change).await??)
     }
 }
 

@@ -58,7 +58,8 @@ pub enum ObjectsError {
 impl From<ChangeError> for ObjectsError {
     fn from(error: ChangeError) -> Self {
         match error {
-            ChangeError::Record(RecordError::Overtaken) => Self::Overtaken,
+            // Whoever guards a change tells of its refusal in better words.
+            ChangeError::Denied | ChangeError::Record(RecordError::Overtaken) => Self::Overtaken,
             ChangeError::Record(_) | ChangeError::Reload(_) => Self::Failed(error),
             error => Self::Refused(error),
         }

@@ -149,3 +149,31 @@ fn there_are_as_many_assignments_as_there_may_be_and_no_more() {
     assert!(matches!(more, Err(ChangeError::TooMany { max: ASSIGNMENTS_MAX, .. })));
     assert_eq!(world.reopened().snapshot().assignments().count(), ASSIGNMENTS_MAX);
 }
+
+#[test]
+fn a_guard_is_asked_of_the_state_that_is_changed() {
+    let world = World::new();
+    let ann = world.user("ann");
+    let given = world.directory.assign(grant(&world, ann, role_id::OWNER)).unwrap();
+    let (action, scope) = (pull(), world.subscription());
+    let guarded = world.directory.only_if(move |at| at.decide(ann, &action, &scope).allows());
+    let (first, second) =
+        (guarded.create_group("first"), guarded.unchanged(|| Ok::<_, ChangeError>(())));
+    assert!(first.is_ok() && second.is_ok());
+    world.directory.unassign(given.id).unwrap();
+    let before = world.snapshot().version();
+    let late = guarded.create_group("second");
+    assert!(matches!(late, Err(ChangeError::Denied)), "{late:?}");
+    let late = guarded.unassign(given.id);
+    assert!(matches!(late, Err(ChangeError::Denied)), "{late:?}");
+    let mut done = false;
+    let late = guarded.unchanged(|| {
+        done = true;
+        Ok::<_, ChangeError>(())
+    });
+    assert!(matches!(late, Err(ChangeError::Denied)) && !done, "{late:?}");
+    assert_eq!(world.snapshot().version(), before);
+    // The directory itself has no guard, and what is changed through either is seen by both.
+    let third = world.directory.create_group("third").unwrap();
+    assert!(guarded.snapshot().principal(third).is_some());
+}
