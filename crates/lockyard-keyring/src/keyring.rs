@@ -15,8 +15,10 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use lockyard_base::{Clock, Entropy, Epoch, RegistryId, WrapId};
 use thiserror::Error;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -34,6 +36,10 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const ROUNDS_MAX: usize = 8;
 /// How often the keyring looks at its leases.
 const TICK: Duration = Duration::from_millis(500);
+/// How many questions about one registry are under way at once, so that changes that come in
+/// quickly never pile questions up before a vault that is slow. A question that a change overtook
+/// is asked again when it ends.
+const CHECKS_MAX: usize = 4;
 
 /// Where the keyring reads a registry's stored keys; implemented over the store.
 #[async_trait]
@@ -170,7 +176,7 @@ impl Keyring {
                 })
             }))
         });
-        self.check(&entry).await;
+        self.check(Check::of(&entry)).await;
         self.standing_of(&entry)
     }
 
@@ -217,43 +223,34 @@ impl Keyring {
 
     /// Locks whatever is past its hard stop and asks where asking is due.
     pub async fn tick(&self) {
-        let now = self.clock.boot();
-        for entry in self.all_entries() {
-            let due = {
-                let mut lease = entry.lease();
-                entry.carry_out(lease.expire(now), None);
-                lease.is_due(now)
-            };
-            if due && entry.checks.load(Ordering::Acquire) == 0 {
-                self.check(&entry).await;
-            }
-        }
+        join_all(self.due().into_iter().map(|check| self.check(check))).await;
     }
 
     /// A vault says that something changed: asks anew for every registry, joining no older check.
     pub async fn changed(&self) {
-        for entry in self.all_entries() {
-            entry.lease().changed();
-            self.check(&entry).await;
-        }
+        join_all(self.overtake().into_iter().map(|check| self.check(check))).await;
     }
 
     /// Follows changes and leases until `stop`; the root runs it as a job.
+    ///
+    /// Nothing here waits for an answer before it looks again: a vault that is silent holds up
+    /// neither the word of a change nor the hard stop of any registry.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut watchers: tokio::task::JoinSet<()> = tokio::task::JoinSet::new();
+        let mut watchers: JoinSet<()> = JoinSet::new();
         for provider in self.providers.all() {
             let keyring = Arc::clone(&self);
             watchers.spawn(async move {
-                let mut changes = provider.changes();
+                let (mut changes, mut checks) = (provider.changes(), JoinSet::new());
                 while changes.changed().await.is_ok() {
-                    keyring.changed().await;
+                    keyring.start(keyring.overtake(), &mut checks);
                 }
             });
         }
         let ticking = Arc::clone(&self);
         watchers.spawn(async move {
+            let mut checks = JoinSet::new();
             loop {
-                ticking.tick().await;
+                ticking.start(ticking.due(), &mut checks);
                 tokio::time::sleep(TICK).await;
             }
         });
@@ -268,8 +265,38 @@ impl Keyring {
         }
     }
 
-    async fn check(&self, entry: &Entry) {
-        let _in_flight = InFlight::start(&entry.checks);
+    /// Locks whatever is past its hard stop, and says where asking is due: all before anything is
+    /// asked.
+    fn due(&self) -> Vec<Check> {
+        let now = self.clock.boot();
+        let due = |entry: &Arc<Entry>| {
+            let mut lease = entry.lease();
+            entry.carry_out(lease.expire(now), None);
+            lease.is_due(now) && entry.checks.load(Ordering::Acquire) == 0
+        };
+        self.all_entries().iter().filter(|entry| due(entry)).map(Check::of).collect()
+    }
+
+    /// Makes every answer that is under way an old one, and says where to ask anew.
+    fn overtake(&self) -> Vec<Check> {
+        let entries = self.all_entries();
+        for entry in &entries {
+            entry.lease().changed();
+        }
+        let room = |entry: &&Arc<Entry>| entry.checks.load(Ordering::Acquire) < CHECKS_MAX;
+        entries.iter().filter(room).map(Check::of).collect()
+    }
+
+    fn start(self: &Arc<Self>, due: Vec<Check>, checks: &mut JoinSet<()>) {
+        while checks.try_join_next().is_some() {}
+        for check in due {
+            let keyring = Arc::clone(self);
+            checks.spawn(async move { keyring.check(check).await });
+        }
+    }
+
+    async fn check(&self, check: Check) {
+        let entry = check.entry();
         let mut known: Option<Vec<Option<WrapId>>> = None;
         for _ in 0..ROUNDS_MAX {
             let asked = entry.lease().ask(self.clock.boot());
@@ -446,19 +473,23 @@ impl Entry {
     }
 }
 
-/// Counts a check for as long as it runs, cancelled ones included.
-struct InFlight<'e>(&'e AtomicUsize);
+/// A check that is to run or runs; counted until it is dropped, cancelled ones included.
+struct Check(Arc<Entry>);
 
-impl<'e> InFlight<'e> {
-    fn start(count: &'e AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(count)
+impl Check {
+    fn of(entry: &Arc<Entry>) -> Self {
+        entry.checks.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(entry))
+    }
+
+    fn entry(&self) -> &Entry {
+        &self.0
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for Check {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.checks.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

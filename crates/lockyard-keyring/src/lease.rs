@@ -176,15 +176,24 @@ impl Lease {
             }
             Answer::Denied(denial, text) => self.lock(LockReason::Denied(denial, text)),
             Answer::Damaged(text) => self.lock(LockReason::Damaged(text)),
-            Answer::Unreachable(text) => match self.state {
-                State::Granted(_) => self.expire(now),
-                State::Locked(LockReason::Starting | LockReason::Unreachable(_)) => {
-                    self.state = State::Locked(LockReason::Unreachable(text));
-                    Act::Keep
-                }
-                // Silence does not turn a denial into an outage.
-                State::Locked(LockReason::Denied(..) | LockReason::Damaged(_)) => Act::Keep,
-            },
+            Answer::Unreachable(text) => {
+                let act = self.silent(text, now);
+                // Silence about what was says nothing about what is.
+                if act == Act::Keep && asked.era < self.era { Act::AskAgain } else { act }
+            }
+        }
+    }
+
+    /// Takes in that the vault says nothing.
+    fn silent(&mut self, text: String, now: BootInstant) -> Act {
+        match self.state {
+            State::Granted(_) => self.expire(now),
+            State::Locked(LockReason::Starting | LockReason::Unreachable(_)) => {
+                self.state = State::Locked(LockReason::Unreachable(text));
+                Act::Keep
+            }
+            // Silence does not turn a denial into an outage.
+            State::Locked(LockReason::Denied(..) | LockReason::Damaged(_)) => Act::Keep,
         }
     }
 
@@ -281,6 +290,16 @@ mod tests {
         assert_eq!(lease.answered(quick, denied(), START + secs(4)), Act::Empty);
         assert_eq!(lease.answered(slow, Answer::Granted, START + secs(5)), Act::AskAgain);
         assert!(matches!(lease.state(), State::Locked(LockReason::Denied(..))));
+    }
+
+    #[test]
+    fn silence_about_a_question_that_a_change_overtook_is_asked_again() {
+        let mut lease = granted_at_start();
+        let before = lease.ask(START + secs(1));
+        lease.changed();
+        assert_eq!(lease.answered(before, unreachable(), START + secs(11)), Act::AskAgain);
+        let after = lease.ask(START + secs(11));
+        assert_eq!(lease.answered(after, unreachable(), START + secs(21)), Act::Keep);
     }
 
     #[test]
