@@ -23,6 +23,7 @@ macro_rules! operations {
 }
 
 operations! {
+    KEY_ATTESTATION_GET = "KeyAttestationGet",
     KEY_BACKUP = "KeyBackup",
     KEY_CREATE = "KeyCreate",
     KEY_DECRYPT = "KeyDecrypt",
@@ -36,6 +37,7 @@ operations! {
     KEY_LIST_VERSIONS = "KeyListVersions",
     KEY_PURGE = "KeyPurge",
     KEY_RECOVER = "KeyRecover",
+    KEY_RELEASE = "KeyRelease",
     KEY_RESTORE = "KeyRestore",
     KEY_ROTATE = "KeyRotate",
     KEY_ROTATE_IF_DUE = "KeyRotateIfDue",

@@ -1,5 +1,7 @@
 //! The verbs on keys of the data plane (BEHAVIOUR 2.4), but for those that use them.
 
+use std::convert::Infallible;
+
 use lockyard_keyring::{KeyName, KeyVersionName};
 
 use super::DataPlane;
@@ -160,6 +162,39 @@ impl DataPlane<'_> {
                 return Err(VaultError::Contended(self.name.clone()));
             }
             self.vault.add_version(transaction, vault, name, &private, &settings)
+        })
+    }
+
+    /// Refuses to release a key, to whoever might: keys never leave.
+    pub fn release_key(
+        &self,
+        name: &KeyName,
+        version: Option<&KeyVersionName>,
+    ) -> Result<Infallible, VaultError> {
+        self.never(Operation::Release, name, version, "keys are never released from this vault")
+    }
+
+    /// Refuses to attest a key, to whoever may read it: there is no hardware that could.
+    pub fn key_attestation(
+        &self,
+        name: &KeyName,
+        version: Option<&KeyVersionName>,
+    ) -> Result<Infallible, VaultError> {
+        let sentence = "keys of this vault have no attestation: no hardware is behind them";
+        self.never(Operation::Get, name, version, sentence)
+    }
+
+    fn never(
+        &self,
+        operation: Operation,
+        name: &KeyName,
+        version: Option<&KeyVersionName>,
+        sentence: &str,
+    ) -> Result<Infallible, VaultError> {
+        self.reading(operation, Some(name), |transaction, vault| {
+            let found = self.vault.live_key(transaction, vault, name)?;
+            self.vault.version_in(transaction, &vault.properties.name, &found, version)?;
+            Err(VaultError::BadParameter(sentence.to_owned()))
         })
     }
 

@@ -59,11 +59,6 @@ impl VaultFailure {
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFound", message)
     }
 
-    /// Keys never leave.
-    pub(super) fn no_release() -> Self {
-        Self::bad("keys are never released from this vault: there is no attestation here")
-    }
-
     /// The endpoint does not have the method.
     pub(super) fn method(allowed: &[Method]) -> Self {
         let allowed: Vec<&str> = allowed.iter().map(Method::as_str).collect();

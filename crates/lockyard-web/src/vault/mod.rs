@@ -10,6 +10,7 @@ mod deleted;
 mod failure;
 mod key;
 mod list;
+mod never;
 mod path;
 mod query;
 mod random;
@@ -46,7 +47,7 @@ use render::Urls;
 use told::Told;
 
 /// The templates of all routes, as logs and counters have them.
-pub const ROUTES: [&str; 20] = [
+pub const ROUTES: [&str; 21] = [
     "vault:/keys",
     "vault:/keys/restore",
     "vault:/keys/{name}",
@@ -63,6 +64,7 @@ pub const ROUTES: [&str; 20] = [
     "vault:/keys/{name}/{version}/sign",
     "vault:/keys/{name}/{version}/verify",
     "vault:/keys/{name}/{version}/release",
+    "vault:/keys/{name}/{version}/attestation",
     "vault:/deletedkeys",
     "vault:/deletedkeys/{name}",
     "vault:/deletedkeys/{name}/recover",
@@ -196,7 +198,8 @@ impl Asked<'_> {
             Target::Use(operation, name, version) => {
                 uses::answer(self, operation, name, version).await
             }
-            Target::Release => Err(VaultFailure::no_release()),
+            Target::Release(name, version) => never::release(self, name, version).await,
+            Target::Attestation(name, version) => never::attest(self, name, version).await,
             Target::RotationPolicy(name) => match self.method {
                 Method::GET => rotation::show(self, name).await,
                 _ => rotation::set(self, name).await,

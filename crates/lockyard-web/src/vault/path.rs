@@ -29,8 +29,10 @@ pub(super) enum Target {
     Restore,
     /// `/keys/{name}/{version}/wrapkey` and its like, with or without the version.
     Use(KeyOperation, KeyName, Option<KeyVersionName>),
-    /// `/keys/{name}/{version}/release`.
-    Release,
+    /// `/keys/{name}/{version}/release`, with or without the version.
+    Release(KeyName, Option<KeyVersionName>),
+    /// `/keys/{name}/{version}/attestation`, with or without the version.
+    Attestation(KeyName, Option<KeyVersionName>),
     /// `/keys/{name}/rotationpolicy`.
     RotationPolicy(KeyName),
     /// `/deletedkeys`.
@@ -73,15 +75,8 @@ impl Target {
     }
 
     fn of_key(name: KeyName, rest: &[&str]) -> Result<Self, VaultFailure> {
-        let use_of = |word: &str| KeyOperation::ALL.iter().copied().find(|o| word == o.as_str());
         let folded: Vec<String> = rest.iter().map(|word| word.to_ascii_lowercase()).collect();
         let folded: Vec<&str> = folded.iter().map(String::as_str).collect();
-        // `key_ops` has capitals inside, paths have none.
-        let used = |word: &str| match word {
-            "wrapkey" => Some(KeyOperation::WrapKey),
-            "unwrapkey" => Some(KeyOperation::UnwrapKey),
-            word => use_of(word),
-        };
         match *folded {
             [] => Ok(Self::Key(name, None)),
             ["versions"] => Ok(Self::Versions(name)),
@@ -89,16 +84,27 @@ impl Target {
             ["rotate"] => Ok(Self::Rotate(name)),
             ["backup"] => Ok(Self::Backup(name)),
             ["rotationpolicy"] => Ok(Self::RotationPolicy(name)),
-            ["release"] | [_, "release"] => Ok(Self::Release),
-            [word] => match used(word) {
-                Some(operation) => Ok(Self::Use(operation, name, None)),
-                None => Ok(Self::Key(name, Some(version(word)?))),
-            },
-            [number, word] => match used(word) {
-                Some(operation) => Ok(Self::Use(operation, name, Some(version(number)?))),
+            // The SDK for JavaScript leaves the version's place empty where it has none.
+            [word] | ["", word] if is_verb(word) => Self::with_verb(name, None, word),
+            [number, word] if is_verb(word) => Self::with_verb(name, Some(version(number)?), word),
+            [word] => Ok(Self::Key(name, Some(version(word)?))),
+            _ => Err(VaultFailure::nothing()),
+        }
+    }
+
+    /// What a verb does to a key, or to a version of it.
+    fn with_verb(
+        name: KeyName,
+        version: Option<KeyVersionName>,
+        verb: &str,
+    ) -> Result<Self, VaultFailure> {
+        match verb {
+            "release" => Ok(Self::Release(name, version)),
+            "attestation" => Ok(Self::Attestation(name, version)),
+            verb => match used(verb) {
+                Some(operation) => Ok(Self::Use(operation, name, version)),
                 None => Err(VaultFailure::nothing()),
             },
-            _ => Err(VaultFailure::nothing()),
         }
     }
 
@@ -121,7 +127,8 @@ impl Target {
                 KeyOperation::WrapKey => "vault:/keys/{name}/{version}/wrapkey",
                 KeyOperation::UnwrapKey => "vault:/keys/{name}/{version}/unwrapkey",
             },
-            Self::Release => "vault:/keys/{name}/{version}/release",
+            Self::Release(..) => "vault:/keys/{name}/{version}/release",
+            Self::Attestation(..) => "vault:/keys/{name}/{version}/attestation",
             Self::RotationPolicy(_) => "vault:/keys/{name}/rotationpolicy",
             Self::DeletedKeys => "vault:/deletedkeys",
             Self::DeletedKey(_) => "vault:/deletedkeys/{name}",
@@ -133,7 +140,9 @@ impl Target {
     /// The methods that it answers.
     pub(super) const fn methods(&self) -> &'static [Method] {
         match self {
-            Self::Keys | Self::Versions(_) | Self::DeletedKeys => &[Method::GET],
+            Self::Keys | Self::Versions(_) | Self::Attestation(..) | Self::DeletedKeys => {
+                &[Method::GET]
+            }
             Self::Key(_, None) => &[Method::GET, Method::PUT, Method::PATCH, Method::DELETE],
             Self::Key(_, Some(_)) => &[Method::GET, Method::PATCH],
             Self::RotationPolicy(_) => &[Method::GET, Method::PUT],
@@ -143,11 +152,20 @@ impl Target {
             | Self::Backup(_)
             | Self::Restore
             | Self::Use(..)
-            | Self::Release
+            | Self::Release(..)
             | Self::Recover(_)
             | Self::Random => &[Method::POST],
         }
     }
+}
+
+/// The use of a key that a path's word means: `key_ops` has capitals inside, paths have none.
+fn used(word: &str) -> Option<KeyOperation> {
+    KeyOperation::ALL.iter().copied().find(|known| word.eq_ignore_ascii_case(known.as_str()))
+}
+
+fn is_verb(word: &str) -> bool {
+    matches!(word, "release" | "attestation") || used(word).is_some()
 }
 
 fn key(text: &str) -> Result<KeyName, VaultFailure> {
@@ -190,6 +208,9 @@ mod tests {
         check(Method::POST, "/keys/k/wrapKey", "vault:/keys/{name}/{version}/wrapkey");
         let path = format!("/keys/k/{VERSION}/unwrapkey");
         check(Method::POST, &path, "vault:/keys/{name}/{version}/unwrapkey");
+        check(Method::POST, "/keys/k//wrapkey", "vault:/keys/{name}/{version}/wrapkey");
+        check(Method::POST, "/keys/k/release", "vault:/keys/{name}/{version}/release");
+        check(Method::GET, "/keys/k//attestation", "vault:/keys/{name}/{version}/attestation");
         check(Method::PUT, "/keys/k/rotationPolicy", "vault:/keys/{name}/rotationpolicy");
         check(Method::POST, "/deletedkeys/k/recover", "vault:/deletedkeys/{name}/recover");
         check(Method::POST, "/rng", "vault:/rng");
@@ -209,6 +230,8 @@ mod tests {
             "/keys/%ff",
             "/deletedkeys/k/x",
             "/keys/k/a/b/c",
+            "/keys/k//create",
+            "/keys/k///wrapkey",
             &version_short,
             &unknown_verb,
         ] {

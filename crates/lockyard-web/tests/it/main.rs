@@ -19,3 +19,4 @@ mod tokens;
 mod unauthorized;
 mod upload;
 mod vault;
+mod vault_permissions;
