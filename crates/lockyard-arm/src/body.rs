@@ -132,6 +132,25 @@ impl<'b> Body<'b> {
         refused(&self.place(name), message)
     }
 
+    /// Refuses properties that say something and are none of `names`.
+    ///
+    /// For what nobody may believe to have been heeded. What says nothing (null, false, an empty
+    /// text, list or object) is let through: newer clients send their defaults.
+    pub fn refuse_others(&self, names: &[&str]) -> Result<(), BodyError> {
+        let says_nothing = |value: &Value| match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::String(text) => text.is_empty(),
+            Value::Array(list) => list.is_empty(),
+            Value::Object(fields) => fields.is_empty(),
+            Value::Bool(true) | Value::Number(_) => false,
+        };
+        let known = |name: &str| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        match self.entries().find(|(name, value)| !known(name) && !says_nothing(value)) {
+            None => Ok(()),
+            Some((name, _)) => Err(self.refuse(name, "has no meaning here, leave it out")),
+        }
+    }
+
     fn get(&self, name: &str) -> Option<&'b Value> {
         let fields = self.fields?;
         let found = fields.get(name).or_else(|| {
@@ -170,5 +189,19 @@ mod tests {
         );
         assert!(body.object("other").expect("absent is empty").text("a").is_ok());
         assert!(Body::of(&json!([])).is_err());
+    }
+
+    #[test]
+    fn what_says_something_and_is_not_known_is_refused() {
+        let value = json!({"Known": 1, "a": null, "b": false, "c": "", "d": [], "e": {}});
+        let body = Body::of(&value).expect("an object");
+        assert_eq!(body.refuse_others(&["known"]), Ok(()));
+        assert!(body.refuse_others(&[]).is_err());
+        for more in [json!(true), json!(0), json!("x"), json!([0]), json!({"x": null})] {
+            let value = json!({"properties": {"more": more}});
+            let body = Body::of(&value).expect("an object").object("properties").expect("one");
+            let refused = body.refuse_others(&["known"]).expect_err("it says something");
+            assert_eq!(refused.to_string(), "`properties.more` has no meaning here, leave it out");
+        }
     }
 }

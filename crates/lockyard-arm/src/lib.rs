@@ -4,6 +4,7 @@
 //! here once, so that nothing further in compares texts that two people may write differently.
 
 mod api_version;
+mod az_command;
 mod body;
 mod error;
 mod filter;
@@ -13,6 +14,7 @@ mod scope;
 mod spelling;
 
 pub use api_version::{ApiVersion, ApiVersionError};
+pub use az_command::{AzCommand, OPTIONS_MAX};
 pub use body::{Body, BodyError};
 pub use error::{ArmError, GraphError};
 pub use filter::{Condition, FILTER_BYTES_MAX, FILTER_TERMS_MAX, FilterError, parse_filter};

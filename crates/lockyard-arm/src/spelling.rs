@@ -5,7 +5,7 @@
 //! same one are always equal byte for byte after folding.
 
 /// Provider namespaces and types whose spelling is known; anything else keeps what it was given.
-const KNOWN: [&str; 32] = [
+const KNOWN: [&str; 36] = [
     "Microsoft.Authorization",
     "Microsoft.ContainerRegistry",
     "Microsoft.KeyVault",
@@ -14,13 +14,17 @@ const KNOWN: [&str; 32] = [
     "Microsoft.Resources",
     "accessPolicies",
     "cacheRules",
+    "checkNameAvailability",
     "credentialSets",
+    "deletedManagedHSMs",
     "deletedVaults",
     "deployments",
     "federatedIdentityCredentials",
     "keys",
     "locations",
+    "managedHSMs",
     "managementGroups",
+    "operationResults",
     "operations",
     "permissions",
     "registries",
