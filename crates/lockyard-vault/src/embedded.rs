@@ -281,7 +281,8 @@ impl From<UseError> for ProviderError {
                 | VaultError::VaultExists(_)
                 | VaultError::VaultDeleted(_)
                 | VaultError::KeyDeleted(_)
-                | VaultError::KeyExists(_) => Self::Unreachable(text),
+                | VaultError::KeyExists(_)
+                | VaultError::ModelSwitchForbidden(_) => Self::Unreachable(text),
             },
         }
     }

@@ -109,6 +109,12 @@ pub enum VaultError {
     /// Purge protection forbids to purge the vault.
     #[error("vault `{0}` is purge protected; it is purged when its retention ends")]
     VaultPurgeProtected(VaultAddress),
+    /// Whoever switches the permission model decides whose grants count.
+    #[error(
+        "to switch the permission model of vault `{0}` takes the right to give roles at it, \
+         `Microsoft.Authorization/roleAssignments/write`"
+    )]
+    ModelSwitchForbidden(VaultAddress),
     /// The caller's token is another tenant's.
     #[error("the token is of tenant `{caller}`, and the vault belongs to `{vault}`")]
     WrongTenant {
@@ -222,6 +228,7 @@ impl VaultError {
             Self::BadRequest(_) => plain(400, "BadRequest"),
             Self::VaultNameNotValid(_) | Self::NotEmbedded(_) => plain(400, "VaultNameNotValid"),
             Self::VaultPurgeProtected(_) => plain(400, "MethodNotAllowed"),
+            Self::ModelSwitchForbidden(_) => plain(403, "InsufficientPermissions"),
             Self::WrongTenant { .. } => plain(401, "Unauthorized"),
             Self::ForbiddenByPolicy(_) => inner(403, "Forbidden", "ForbiddenByPolicy"),
             Self::ForbiddenByRbac(_) => inner(403, "Forbidden", "ForbiddenByRbac"),

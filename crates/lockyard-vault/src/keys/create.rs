@@ -1,5 +1,7 @@
 //! New keys and new versions, made here or brought from outside.
 
+use std::fmt;
+
 use lockyard_base::{RowId, Timestamp};
 use lockyard_keyring::{KeyId, KeyName, VersionedKeyId};
 use rusqlite::Transaction;
@@ -18,6 +20,24 @@ use crate::{
 pub(crate) const KEYS_MAX: i64 = 10_000;
 /// The most versions of one key, so that every key can be backed up.
 pub(crate) const VERSIONS_MAX: i64 = 1000;
+
+/// A key that is about to be made; nothing, if there is one of its name already.
+pub struct PreparedKey(Option<NewPrivate>);
+
+impl fmt::Debug for PreparedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PreparedKey")
+    }
+}
+
+/// A key that is there now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnsuredKey {
+    /// Its newest version.
+    pub bundle: KeyBundle,
+    /// Whether it was made just now.
+    pub created: bool,
+}
 
 /// Checks what a new key is to be, before anything is made.
 pub(crate) fn checked_new_key(
@@ -131,25 +151,53 @@ impl Vault {
         shape: KeyShape,
         settings: &KeySettings,
     ) -> Result<KeyBundle, VaultError> {
+        let prepared = self.prepared_key(key, shape, settings)?;
+        Ok(self.ensure_prepared(key, prepared, settings)?.bundle)
+    }
+
+    /// The slow half of [`Vault::ensure_key`]: changes nothing yet.
+    pub fn prepared_key(
+        &self,
+        key: &KeyId,
+        shape: KeyShape,
+        settings: &KeySettings,
+    ) -> Result<PreparedKey, VaultError> {
         checked_new_key(shape, settings)?;
-        let present = |transaction: &Transaction<'_>| {
-            let vault = self.live_vault(transaction, &key.vault)?;
-            match self.check_name_free(transaction, &vault, &key.name)? {
-                Some(found) => self.newest_bundle(transaction, &vault.properties, &found).map(Some),
-                None => Ok(None),
-            }
-        };
-        if let Some(bundle) = self.database.read(present)? {
-            return Ok(bundle);
+        let present = self.database.read(|transaction| self.present(transaction, key))?;
+        match present {
+            Some(_) => Ok(PreparedKey(None)),
+            None => Ok(PreparedKey(Some(NewPrivate::generate(shape)?))),
         }
-        let private = NewPrivate::generate(shape)?;
+    }
+
+    /// The quick half of [`Vault::ensure_key`].
+    pub fn ensure_prepared(
+        &self,
+        key: &KeyId,
+        prepared: PreparedKey,
+        settings: &KeySettings,
+    ) -> Result<EnsuredKey, VaultError> {
         self.change(|transaction| {
-            if let Some(bundle) = present(transaction)? {
-                return Ok(bundle);
+            if let Some(bundle) = self.present(transaction, key)? {
+                return Ok(EnsuredKey { bundle, created: false });
             }
+            // It was there when this began.
+            let private = prepared.0.ok_or_else(|| VaultError::Contended(key.vault.clone()))?;
             let vault = self.live_vault(transaction, &key.vault)?;
-            self.add_version(transaction, &vault, &key.name, &private, settings)
+            let bundle = self.add_version(transaction, &vault, &key.name, &private, settings)?;
+            Ok(EnsuredKey { bundle, created: true })
         })
+    }
+
+    /// The newest version of a key that is there; a deleted one's name is refused.
+    fn present(
+        &self,
+        transaction: &Transaction<'_>,
+        key: &KeyId,
+    ) -> Result<Option<KeyBundle>, VaultError> {
+        let vault = self.live_vault(transaction, &key.vault)?;
+        let found = self.check_name_free(transaction, &vault, &key.name)?;
+        found.map(|found| self.newest_bundle(transaction, &vault.properties, &found)).transpose()
     }
 
     pub(crate) fn newest_bundle(

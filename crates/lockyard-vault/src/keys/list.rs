@@ -2,10 +2,10 @@
 
 use std::str::FromStr;
 
-use lockyard_keyring::KeyName;
+use lockyard_keyring::{KeyId, KeyName, VaultAddress};
 use rusqlite::Transaction;
 
-use super::{FoundKey, KeyItem};
+use super::{FoundKey, KeyBundle, KeyItem};
 use crate::{
     Vault, VaultError,
     vaults::{FoundVault, VaultProperties},
@@ -95,6 +95,25 @@ impl Vault {
             .map(|found| self.item(transaction, &vault.properties, found))
             .collect::<Result<_, _>>()?;
         Ok(Page { items, next: next.flatten() })
+    }
+
+    /// All live keys of a vault, each with its newest version, by name; for the control plane.
+    pub fn key_bundles(&self, vault: &VaultAddress) -> Result<Vec<KeyBundle>, VaultError> {
+        self.database.read(|transaction| {
+            let vault = self.live_vault(transaction, vault)?;
+            let keys = self.keys_in(transaction, &vault)?.into_iter().filter(FoundKey::is_live);
+            keys.map(|found| self.newest_bundle(transaction, &vault.properties, &found)).collect()
+        })
+    }
+
+    /// All versions of a key, newest first; for the control plane.
+    pub fn version_bundles(&self, key: &KeyId) -> Result<Vec<KeyBundle>, VaultError> {
+        self.database.read(|transaction| {
+            let vault = self.live_vault(transaction, &key.vault)?;
+            let found = self.live_key(transaction, &vault, &key.name)?;
+            let versions = self.versions_in(transaction, &found)?;
+            Ok(versions.iter().map(|one| one.bundle(&vault.properties, &found)).collect())
+        })
     }
 
     fn item(

@@ -23,6 +23,7 @@ use lockyard_keyring::{KeyId, KeyName, KeyNameError, KeyVersionName, VersionedKe
 
 pub(crate) use backup::BackupKey;
 pub(crate) use create::checked_new_key;
+pub use create::{EnsuredKey, PreparedKey};
 pub use list::{PAGE_MAX, Page, PageRequest, PageToken};
 pub(crate) use opened::OpenedKeys;
 pub use period::Period;

@@ -34,12 +34,19 @@ pub enum ModelChoice {
     /// Nothing; a new vault then has policies.
     #[default]
     Silent,
+    /// Nothing, and a new vault then goes by roles or by policies as the interface's version has
+    /// it (BEHAVIOUR rule 50). Says nothing about a vault that exists.
+    Unsaid {
+        /// Whether by roles.
+        roles: bool,
+    },
     /// The body has this `enableRbacAuthorization`; repeating what is shown decides nothing.
     Stated(bool),
     /// A person typed it.
     Typed(bool),
     /// The creator's tool filled it in (az-wire 5.2): a new vault without policies is undecided,
-    /// and this creator gets every permission. Says nothing about a vault that exists.
+    /// and this creator gets every permission. Says nothing about a vault that exists, nor does
+    /// the empty list of policies that comes with it.
     Undecided {
         /// The creator, from its token.
         creator: Guid,
@@ -47,7 +54,7 @@ pub enum ModelChoice {
 }
 
 /// Properties that a request states; `None` says nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct VaultChange {
     /// `sku.name`.
     pub sku: Option<Sku>,
@@ -73,6 +80,30 @@ pub struct VaultChange {
     pub for_disk_encryption: Option<bool>,
     /// `enabledForTemplateDeployment`.
     pub for_template_deployment: Option<bool>,
+    /// Whether whoever asks may switch the model of a vault for which one was chosen: that makes
+    /// other grants count than did before.
+    pub may_switch_model: bool,
+}
+
+impl Default for VaultChange {
+    /// Says nothing, on behalf of somebody who may say everything.
+    fn default() -> Self {
+        Self {
+            sku: None,
+            tags: None,
+            policies: None,
+            model: ModelChoice::default(),
+            soft_delete: None,
+            retention_days: None,
+            purge_protection: None,
+            network: None,
+            public_access: None,
+            for_deployment: None,
+            for_disk_encryption: None,
+            for_template_deployment: None,
+            may_switch_model: true,
+        }
+    }
 }
 
 /// A PUT of a vault.
@@ -151,6 +182,10 @@ impl Vault {
                 self.update_vault(transaction, found.row(), &recovered)?;
                 return Ok(PutVault::Recovered(recovered));
             }
+            if request.mode == CreateMode::Recover {
+                // Somebody else recovered it just now.
+                return Ok(PutVault::Updated(present.clone()));
+            }
             if present.place.location != request.place.location {
                 return Err(VaultError::BadRequest(format!(
                     "vault `{name}` is in `{}`; a vault does not move",
@@ -165,6 +200,9 @@ impl Vault {
             }
             let mut change = request.change;
             change.tags = Some(change.tags.unwrap_or_default());
+            if let ModelChoice::Undecided { .. } = change.model {
+                change.policies = change.policies.filter(|policies| !policies.is_empty());
+            }
             let changed = self.changed(present.clone(), change)?;
             self.update_vault(transaction, found.row(), &changed)?;
             Ok(PutVault::Updated(changed))
@@ -275,7 +313,9 @@ impl Vault {
             deleted: None,
         };
         match std::mem::take(&mut change.model) {
-            ModelChoice::Stated(true) | ModelChoice::Typed(true) => {
+            ModelChoice::Stated(true)
+            | ModelChoice::Typed(true)
+            | ModelChoice::Unsaid { roles: true } => {
                 made.model = PermissionModel::Roles;
             }
             ModelChoice::Undecided { creator } if made.policies.is_empty() => {
@@ -290,6 +330,7 @@ impl Vault {
                 }];
             }
             ModelChoice::Silent
+            | ModelChoice::Unsaid { roles: false }
             | ModelChoice::Stated(false)
             | ModelChoice::Typed(false)
             | ModelChoice::Undecided { .. } => {}
@@ -336,9 +377,16 @@ impl Vault {
         let stated = match change.model {
             ModelChoice::Typed(rbac) => Some(rbac),
             ModelChoice::Stated(rbac) if rbac != vault.shows_rbac() => Some(rbac),
-            ModelChoice::Stated(_) | ModelChoice::Silent | ModelChoice::Undecided { .. } => None,
+            ModelChoice::Stated(_)
+            | ModelChoice::Silent
+            | ModelChoice::Unsaid { .. }
+            | ModelChoice::Undecided { .. } => None,
         };
         if let Some(rbac) = stated {
+            let switched = rbac != vault.shows_rbac() && vault.model != PermissionModel::Undecided;
+            if switched && !change.may_switch_model {
+                return Err(VaultError::ModelSwitchForbidden(vault.name));
+            }
             vault.model = if rbac { PermissionModel::Roles } else { PermissionModel::Policies };
             vault.decision = Decision { by: DecidedBy::Statement, at: now };
         }
