@@ -58,6 +58,8 @@ operations! {
     VAULT_PURGE = "VaultPurge",
     VAULT_PUT = "VaultPut",
     VAULT_RECOVER = "VaultRecover",
+    ROLE_ASSIGNMENT_DELETE = "RoleAssignmentDelete",
+    ROLE_ASSIGNMENT_PUT = "RoleAssignmentPut",
     VAULT_ACCESS_POLICY_CHANGE = "VaultAccessPolicyChange",
     AUTHENTICATION = "Authentication",
     AUDIT_OPENED = "AuditOpened",

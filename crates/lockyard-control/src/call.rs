@@ -4,7 +4,8 @@ use lockyard_access::{
     PrincipalId, RoleDefinitionId, Snapshot,
     decision::{Action, Decision},
 };
-use lockyard_arm::{ApiVersion, Condition, Scope};
+use lockyard_arm::{ApiVersion, AzCommand, Condition, Scope};
+use lockyard_audit::Asked;
 
 use crate::ControlError;
 
@@ -17,6 +18,21 @@ pub struct Call {
     pub version: ApiVersion,
     /// What a list is narrowed to.
     pub filter: Vec<Condition>,
+    /// What the audit trail is to have of the request.
+    pub origin: Origin,
+    /// The command that somebody typed, if az says it.
+    pub command: Option<AzCommand>,
+}
+
+/// Where a call came from, as the audit trail has it.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// Who asks, as far as it is told.
+    pub caller: lockyard_audit::Caller,
+    /// What was asked.
+    pub request: Asked,
+    /// Ties what is recorded to a request.
+    pub correlation: String,
 }
 
 impl Call {

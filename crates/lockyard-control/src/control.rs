@@ -1,24 +1,47 @@
 //! The control plane's front: one verb for each thing that a face can ask.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use lockyard_access::{
     Directory, Records, Snapshot, TenantId,
     decision::{Action, known},
 };
-use lockyard_arm::{Condition, ResourceGroupName, ResourceId, ResourceType, Scope};
+use lockyard_arm::{ResourceGroupName, ResourceId, ResourceType, Scope};
+use lockyard_audit::Audit;
 use lockyard_base::{Clock, Guid};
+use lockyard_vault::Vault;
 use serde_json::{Value, json};
 
 use crate::{
-    Call, ControlError, Put,
+    Acted, Call, ControlError, Put,
     authorization::{Assignments, Definitions},
     decided,
-    error::of_change,
     group::{self, Groups},
-    provider::Providers,
-    subscription,
+    provider::{Provider, Providers},
+    resources, subscription,
+    trail::Trail,
+    vault::{self, Vaults},
 };
+
+/// What the control plane stands on.
+#[derive(Debug)]
+pub struct Setup {
+    /// Where groups are kept.
+    pub records: Records,
+    /// Who there is, and who may do what.
+    pub directory: Arc<Directory>,
+    /// The embedded key vaults.
+    pub vault: Arc<Vault>,
+    /// What follows the name of a vault and a dot in its address.
+    pub vault_suffix: String,
+    /// Where operations are recorded.
+    pub audit: Arc<dyn Audit>,
+    /// Measures them.
+    pub clock: Arc<dyn Clock>,
+    /// Resources that the instance keeps by other means than this room: they are listed, and their
+    /// groups cannot be deleted.
+    pub fixtures: Vec<ResourceId>,
+}
 
 /// Subscriptions, resource groups, and the resources in them.
 #[derive(Debug)]
@@ -32,29 +55,33 @@ pub struct Control {
 }
 
 impl Control {
-    /// Opens the control plane, and makes the groups that `fixtures` lie in; blocks.
-    ///
-    /// `fixtures` are resources that the instance keeps by other means than this room: they are
-    /// listed, and their groups cannot be deleted.
-    pub fn open(
-        records: Records,
-        directory: Arc<Directory>,
-        clock: Arc<dyn Clock>,
-        fixtures: Vec<ResourceId>,
-    ) -> Result<Arc<Self>, ControlError> {
+    /// Opens the control plane, and makes the groups that the fixtures lie in; blocks.
+    pub fn open(setup: Setup) -> Result<Arc<Self>, ControlError> {
+        let Setup { records, directory, vault, vault_suffix, audit, clock, fixtures } = setup;
         let groups = Groups::new(records);
         for fixture in &fixtures {
             if let (Some(id), Some(name)) = (fixture.subscription(), fixture.resource_group()) {
                 groups.ensure(&Scope::of_resource_group(id, name.clone()), clock.wall())?;
             }
         }
-        let assignments = Assignments::new(Arc::clone(&directory), groups.clone());
+        let trail = Trail::new(audit, Arc::clone(&clock));
+        let vaults = Arc::new(Vaults {
+            directory: Arc::clone(&directory),
+            vault,
+            groups: groups.clone(),
+            trail,
+            suffix: vault_suffix,
+            turn: Mutex::default(),
+        });
+        let assignments =
+            Assignments::new(Arc::clone(&directory), groups.clone(), Arc::clone(&vaults));
         let definitions = Definitions::new(Arc::clone(&directory));
-        let providers = Providers::new(vec![
+        let mut table: Vec<(&'static str, Arc<dyn Provider>)> = vec![
             ("Microsoft.Authorization/roleAssignments", Arc::new(assignments)),
             ("Microsoft.Authorization/roleDefinitions", Arc::new(definitions)),
-        ]);
-        Ok(Arc::new(Self { directory, clock, groups, providers, fixtures }))
+        ];
+        table.extend(vault::providers(&vaults));
+        Ok(Arc::new(Self { directory, clock, groups, providers: Providers::new(table), fixtures }))
     }
 
     /// The tenant that everything here belongs to.
@@ -115,7 +142,7 @@ impl Control {
     pub async fn groups(&self, call: &Call, id: Guid) -> Result<Vec<Value>, ControlError> {
         let snapshot = self.visible(call, id)?;
         if let Some(condition) = call.filter.first() {
-            return Err(group_filter(condition));
+            return Err(resources::not_narrowed(condition));
         }
         let mut shown = Vec::new();
         let all = self.groups.list(id).await?;
@@ -160,6 +187,10 @@ impl Control {
         let scope = Scope::of_resource_group(id, name.clone());
         let snapshot = self.ours(id)?;
         call.must(&snapshot, &known::RESOURCE_GROUP_WRITE, &scope)?;
+        if self.groups.find(&scope).await?.is_none() {
+            // What an interrupted deletion left behind is not to come back to life.
+            self.drop_roles(scope.clone()).await?;
+        }
         let put = self.groups.put(&scope, body, self.clock.wall())?;
         let decide = allowed(call, known::RESOURCE_GROUP_WRITE, scope);
         decided::effect(&self.directory, decide, put).await
@@ -182,9 +213,10 @@ impl Control {
         found.map(|group| group.rendered()).ok_or_else(|| group::missing(Some(name)))
     }
 
-    /// Deletes a resource group with the roles that were assigned in it.
+    /// Deletes a resource group with all that is in it and the roles that were assigned there.
     ///
-    /// The group goes first: a crash between leaves assignments that reach nothing.
+    /// Vaults in it are deleted as vaults always are, so that they can be recovered. Whoever is
+    /// interrupted asks again; the roles go last, and go again when a group of the name is made.
     pub async fn delete_group(
         &self,
         call: &Call,
@@ -201,45 +233,37 @@ impl Control {
             );
             return Err(ControlError::conflict("ResourceGroupDeletionBlocked", message));
         }
+        if self.groups.find(&scope).await?.is_none() {
+            return Err(group::missing(Some(name)));
+        }
+        for provider in self.providers.all() {
+            provider.clear(call, &scope).await?;
+        }
         let decide = allowed(call, known::RESOURCE_GROUP_DELETE, scope.clone());
         let remove = self.groups.remove(&scope);
         if !decided::effect(&self.directory, decide, remove).await? {
             return Err(group::missing(Some(name)));
         }
-        let snapshot = self.directory.snapshot();
-        let inside = snapshot.assignments().filter(|one| scope.contains(&one.scope));
-        let inside: Vec<Guid> = inside.map(|assignment| assignment.id).collect();
-        let unassign = move |directory: &Directory| {
-            inside.into_iter().try_for_each(|id| directory.unassign(id).map(drop))
-        };
-        let gone = self.directory.blocking(unassign).await;
-        gone.map_err(|error| of_change("RoleAssignmentNotFound", error))
+        self.drop_roles(scope).await
+    }
+
+    /// Takes away every role that was given at a scope or inside it.
+    async fn drop_roles(&self, scope: Scope) -> Result<(), ControlError> {
+        let unassign = move |directory: &Directory| directory.unassign_within(&scope).map(drop);
+        Ok(self.directory.blocking(unassign).await?)
     }
 
     /// The resources at or below a scope that the caller may see, of every type.
-    pub fn resources(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
+    pub async fn resources(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
         let snapshot = match under.subscription() {
             Some(id) => self.visible(call, id)?,
             None => self.directory.snapshot(),
         };
-        let wanted = narrowed(&call.filter)?;
-        let may = |id: &ResourceId| {
-            call.must(&snapshot, &known::RESOURCES_READ, id.scope()).is_ok()
-                || call.must(&snapshot, &known::REGISTRY_READ, id.scope()).is_ok()
-        };
-        let kept = self.fixtures.iter().filter(|id| {
-            under.contains(id.scope()) && wanted.iter().all(|narrow| narrow.keeps(id)) && may(id)
-        });
-        let rendered = |id: &ResourceId| {
-            json!({
-                "id": id.to_string(),
-                "name": id.name(),
-                "type": id.resource_type().to_string(),
-                "location": "local",
-                "tags": {},
-            })
-        };
-        Ok(kept.map(rendered).collect())
+        let mut all: Vec<_> = self.fixtures.iter().map(resources::fixture).collect();
+        for provider in self.providers.all() {
+            all.extend(provider.listed(under).await?);
+        }
+        resources::shown(call, &snapshot, under, all)
     }
 
     /// A resource.
@@ -265,6 +289,34 @@ impl Control {
         body: &Value,
     ) -> Result<Put, ControlError> {
         self.providers.of(&id.resource_type())?.put(call, id, body).await
+    }
+
+    /// Changes what the body names of a resource.
+    pub async fn patch(
+        &self,
+        call: &Call,
+        id: &ResourceId,
+        body: &Value,
+    ) -> Result<Value, ControlError> {
+        self.providers.of(&id.resource_type())?.patch(call, id, body).await
+    }
+
+    /// Does what a POST asks for: `kind` is a type one word longer than that of the resource
+    /// `at`, and that word is an action of the resource; or it is a question to a provider.
+    pub async fn act(
+        &self,
+        call: &Call,
+        at: &Scope,
+        kind: &ResourceType,
+        body: &Value,
+    ) -> Result<Acted, ControlError> {
+        if let Ok(id) = ResourceId::try_from(at.clone())
+            && let Some(action) = kind.kinds().last()
+            && kind.is(&format!("{}/{action}", id.resource_type()))
+        {
+            return self.providers.of(&id.resource_type())?.act(call, &id, action, body).await;
+        }
+        self.providers.of(kind)?.ask(call, at, body).await
     }
 
     /// Deletes a resource and tells what it was; `None` if it was not there.
@@ -299,43 +351,4 @@ fn allowed(
 ) -> impl Fn(&Snapshot) -> Result<(), ControlError> + Send + Sync + use<> {
     let call = call.clone();
     move |snapshot| call.must(snapshot, &action, &scope)
-}
-
-/// What a list of resources is narrowed to.
-enum Narrowing {
-    Kind(String),
-    Name(String),
-    Group(String),
-}
-
-impl Narrowing {
-    fn keeps(&self, id: &ResourceId) -> bool {
-        match self {
-            Self::Kind(kind) => id.resource_type().is(kind),
-            Self::Name(name) => id.name().eq_ignore_ascii_case(name),
-            Self::Group(group) => {
-                id.resource_group().is_some_and(|own| own.as_str().eq_ignore_ascii_case(group))
-            }
-        }
-    }
-}
-
-fn narrowed(filter: &[Condition]) -> Result<Vec<Narrowing>, ControlError> {
-    let one = |condition: &Condition| match condition {
-        Condition::Equals { property, value } => match property.as_str() {
-            "resourcetype" => Ok(Narrowing::Kind(value.clone())),
-            "name" => Ok(Narrowing::Name(value.clone())),
-            "resourcegroup" => Ok(Narrowing::Group(value.clone())),
-            _ => Err(group_filter(condition)),
-        },
-        Condition::Has { .. } | Condition::StartsWith { .. } | Condition::Call { .. } => {
-            Err(group_filter(condition))
-        }
-    };
-    filter.iter().map(one).collect()
-}
-
-fn group_filter(_condition: &Condition) -> ControlError {
-    let message = "this list cannot be narrowed like this; leave `$filter` out";
-    ControlError::invalid("InvalidFilter", message)
 }

@@ -20,6 +20,15 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
+    directory.blocking(move |directory| change_blocking(directory, decide, work)).await
+}
+
+/// Does what [`change`] does and blocks the thread.
+pub(crate) fn change_blocking<T, E: Send + 'static>(
+    directory: &Directory,
+    decide: impl Fn(&Snapshot) -> Result<(), E> + Send + Sync + 'static,
+    work: impl FnOnce(&Directory) -> Result<T, ChangeError>,
+) -> Result<Result<T, ChangeError>, E> {
     decide(&directory.snapshot())?;
     let refusal = Arc::new(Mutex::new(None));
     let told = Arc::clone(&refusal);
@@ -30,7 +39,7 @@ where
             false
         }
     });
-    let done = Arc::new(guarded).blocking(work).await;
+    let done = work(&guarded);
     let refused = refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
     refused.map_or(Ok(done), Err)
 }
@@ -41,7 +50,17 @@ pub(crate) async fn effect<T: Send + 'static>(
     decide: impl Fn(&Snapshot) -> Result<(), ControlError> + Send + Sync + 'static,
     work: impl FnOnce() -> Result<T, ControlError> + Send + 'static,
 ) -> Result<T, ControlError> {
-    let done =
-        change(directory, decide, |directory| directory.unchanged(|| Ok::<_, ChangeError>(work())));
-    done.await?.map_err(|error| crate::error::of_change("Conflict", error))?
+    directory.blocking(move |directory| effect_blocking(directory, decide, work)).await
+}
+
+/// Does what [`effect`] does and blocks the thread.
+pub(crate) fn effect_blocking<T>(
+    directory: &Directory,
+    decide: impl Fn(&Snapshot) -> Result<(), ControlError> + Send + Sync + 'static,
+    work: impl FnOnce() -> Result<T, ControlError>,
+) -> Result<T, ControlError> {
+    let done = change_blocking(directory, decide, |directory| {
+        directory.unchanged(|| Ok::<_, ChangeError>(work()))
+    });
+    done?.map_err(ControlError::from)?
 }

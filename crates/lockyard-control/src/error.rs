@@ -2,6 +2,8 @@
 
 use lockyard_access::{PrincipalId, RecordError, decision::Action, directory::ChangeError};
 use lockyard_arm::{ArmError, BodyError, FilterError, Scope};
+use lockyard_audit::AuditError;
+use lockyard_vault::VaultError;
 use thiserror::Error;
 
 /// A verb of the control plane did not happen.
@@ -23,6 +25,9 @@ pub enum ControlError {
         /// Where.
         scope: Box<Scope>,
     },
+    /// The caller may not, for a reason that is not one action.
+    #[error("{}", .0.message())]
+    Forbidden(ArmError),
     /// It is not there.
     #[error("{}", .0.message())]
     Missing(ArmError),
@@ -35,18 +40,47 @@ pub enum ControlError {
     /// Somebody else changed the same thing at the same time.
     #[error("somebody else changed this at the same time, ask again")]
     Overtaken,
+    /// It cannot be recorded, and is therefore not told.
+    #[error(
+        "this was refused because it cannot be recorded in the audit trail; the operator finds the \
+         reason in the log"
+    )]
+    Unrecorded(#[source] AuditError),
     /// A fault of ours; the cause goes to the log.
     #[error("the control plane's records failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl ControlError {
+    /// The status that a client is answered, and the code that programs tell errors apart by.
+    pub fn code(&self) -> (u16, &str) {
+        match self {
+            Self::Invalid(error) => (400, error.code()),
+            Self::Denied { .. } => (403, "AuthorizationFailed"),
+            Self::Forbidden(error) => (403, error.code()),
+            Self::Missing(error) => (404, error.code()),
+            Self::Conflict(error) => (409, error.code()),
+            Self::Unsupported(error) => (405, error.code()),
+            Self::Overtaken => (409, "Conflict"),
+            Self::Unrecorded(_) => (503, "ServiceUnavailable"),
+            Self::Failed(_) => (500, "InternalServerError"),
+        }
+    }
+
     pub(crate) fn invalid(code: &'static str, message: impl Into<String>) -> Self {
         Self::Invalid(ArmError::new(code, message))
     }
 
     pub(crate) fn missing(code: &'static str, message: impl Into<String>) -> Self {
         Self::Missing(ArmError::new(code, message))
+    }
+
+    pub(crate) fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Forbidden(ArmError::new(code, message))
+    }
+
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+        Self::Unsupported(ArmError::new("HttpMethodNotSupported", message))
     }
 
     pub(crate) fn conflict(code: &'static str, message: impl Into<String>) -> Self {
@@ -76,6 +110,26 @@ impl From<BodyError> for ControlError {
 impl From<FilterError> for ControlError {
     fn from(error: FilterError) -> Self {
         Self::invalid("InvalidFilter", error.to_string())
+    }
+}
+
+impl From<VaultError> for ControlError {
+    /// Tells a refusal of the vaults in their own words; they know the codes (BEHAVIOUR 2.5).
+    fn from(error: VaultError) -> Self {
+        let (told, text) = (error.code(), error.to_string());
+        match told.status {
+            400 => Self::invalid(told.code, text),
+            403 => Self::forbidden(told.code, text),
+            404 => Self::missing(told.code, text),
+            409 => Self::conflict(told.code, text),
+            _ => Self::Failed(Box::new(error)),
+        }
+    }
+}
+
+impl From<ChangeError> for ControlError {
+    fn from(error: ChangeError) -> Self {
+        of_change("Conflict", error)
     }
 }
 

@@ -127,6 +127,12 @@ impl Groups {
         found.map(|record| Group::read(&record.value)).transpose()
     }
 
+    /// The group at a scope; blocks.
+    pub(crate) fn find_blocking(&self, scope: &Scope) -> Result<Option<Group>, ControlError> {
+        let found = self.records.read_blocking(|txn| txn.get(KIND, scope.folded().as_bytes()))?;
+        found.map(|record| Group::read(&record.value)).transpose()
+    }
+
     /// All groups of a subscription, by name.
     pub(crate) async fn list(&self, subscription: Guid) -> Result<Vec<Group>, ControlError> {
         let records = self.records.read(|txn| txn.list(KIND)).await?;

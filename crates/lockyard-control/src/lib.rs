@@ -1,5 +1,5 @@
-//! The control plane: subscriptions, resource groups, roles and who has them, the directory's
-//! objects.
+//! The control plane: subscriptions, resource groups, key vaults, roles and who has them, the
+//! directory's objects.
 //!
 //! No HTTP and no SQL. Bodies of resources are JSON here, because two faces bring them: Resource
 //! Manager's, and templates. Every verb asks the decision itself, beside its effect, and before it
@@ -13,15 +13,18 @@ mod directory;
 mod error;
 mod group;
 mod provider;
+mod resources;
 mod roles;
 mod subscription;
+mod trail;
+mod vault;
 
-pub use call::Call;
-pub use control::Control;
+pub use call::{Call, Origin};
+pub use control::{Control, Setup};
 pub use directory::{Membership, Objects, ObjectsError, Told};
 pub use error::ControlError;
 pub use group::{
     GROUPS_MAX, LOCATION_BYTES_MAX, TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX,
 };
-pub use provider::Put;
+pub use provider::{Acted, Put};
 pub use roles::DirectoryRoles;

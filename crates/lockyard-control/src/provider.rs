@@ -20,22 +20,98 @@ pub enum Put {
     Replaced(Value),
 }
 
+/// What came of an action.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Acted {
+    /// It is done, and this is what it tells.
+    Told(Value),
+    /// It is done, and there is nothing to tell.
+    Done,
+}
+
+/// A resource in a list of resources of every type.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    /// Its id.
+    pub(crate) id: ResourceId,
+    /// The name of its location.
+    pub(crate) location: String,
+    /// Its tags.
+    pub(crate) tags: Value,
+}
+
 /// Keeps the resources of one type.
 ///
 /// Each verb decides for itself whether the caller may, before it says whether something is there.
+/// A type that lacks a verb leaves it out.
 #[async_trait]
 pub(crate) trait Provider: fmt::Debug + Send + Sync {
     /// The resource with this id.
-    async fn get(&self, call: &Call, id: &ResourceId) -> Result<Value, ControlError>;
+    async fn get(&self, _call: &Call, id: &ResourceId) -> Result<Value, ControlError> {
+        Err(lacks(&id.resource_type(), "be shown"))
+    }
 
     /// The resources at or below `under`; which, the call's filter may say too.
-    async fn list(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError>;
+    async fn list(&self, _call: &Call, _under: &Scope) -> Result<Vec<Value>, ControlError> {
+        Err(ControlError::unsupported("resources of this type cannot be listed"))
+    }
 
     /// Makes the resource or puts it in the place of the one that is there.
-    async fn put(&self, call: &Call, id: &ResourceId, body: &Value) -> Result<Put, ControlError>;
+    async fn put(&self, _call: &Call, id: &ResourceId, _body: &Value) -> Result<Put, ControlError> {
+        Err(lacks(&id.resource_type(), "be made or replaced"))
+    }
+
+    /// Changes what the body names of a resource, and tells what it is now.
+    async fn patch(
+        &self,
+        _call: &Call,
+        id: &ResourceId,
+        _body: &Value,
+    ) -> Result<Value, ControlError> {
+        Err(lacks(&id.resource_type(), "be changed in part"))
+    }
 
     /// Deletes the resource and tells what it was; `None` if it was not there.
-    async fn delete(&self, call: &Call, id: &ResourceId) -> Result<Option<Value>, ControlError>;
+    async fn delete(&self, _call: &Call, id: &ResourceId) -> Result<Option<Value>, ControlError> {
+        Err(lacks(&id.resource_type(), "be deleted"))
+    }
+
+    /// Does something else with a resource (`POST {id}/{action}`).
+    async fn act(
+        &self,
+        _call: &Call,
+        id: &ResourceId,
+        action: &str,
+        _body: &Value,
+    ) -> Result<Acted, ControlError> {
+        let kind = id.resource_type();
+        let message = format!("there is no action `{action}` for resources of type `{kind}`");
+        Err(ControlError::unsupported(message))
+    }
+
+    /// Answers a question that is about no resource (`POST {scope}/providers/{type}`); the type is
+    /// the question's name.
+    async fn ask(&self, _call: &Call, _at: &Scope, _body: &Value) -> Result<Acted, ControlError> {
+        Err(ControlError::unsupported("resources are made with PUT, each at its own address"))
+    }
+
+    /// The resources at or below `under` that stand in lists of resources of every type. Whether
+    /// the caller may see each is not decided here.
+    async fn listed(&self, _under: &Scope) -> Result<Vec<Listed>, ControlError> {
+        Ok(Vec::new())
+    }
+
+    /// Deletes what lies in a resource group that is about to be deleted; the caller may do that.
+    ///
+    /// Again, after a crash, finishes what was begun.
+    async fn clear(&self, _call: &Call, _group: &Scope) -> Result<(), ControlError> {
+        Ok(())
+    }
+}
+
+/// A resource of this type cannot have that done to it.
+fn lacks(kind: &ResourceType, what: &str) -> ControlError {
+    ControlError::unsupported(format!("a resource of type `{kind}` cannot {what}"))
 }
 
 /// The types that there are, with their providers.
@@ -63,6 +139,11 @@ impl Providers {
             let message = format!("there is no resource provider `{namespace}` here");
             ControlError::missing("InvalidResourceNamespace", message)
         })
+    }
+
+    /// All providers; one of several types comes several times.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &dyn Provider> {
+        self.0.iter().map(|(_, provider)| provider.as_ref())
     }
 
     /// The names of all types.

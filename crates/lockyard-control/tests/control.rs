@@ -14,13 +14,15 @@ use lockyard_access::{
     directory::{Cost, Founding, NewApplication, NewAssignment, Presented},
 };
 use lockyard_arm::{ApiVersion, ResourceGroupName, ResourceId, parse_filter};
+use lockyard_audit::MemoryAudit;
 use lockyard_base::{BootInstant, Clock, Entropy, Guid, HandClock, SeededEntropy, Timestamp};
 use lockyard_control::{
     Call, Control, ControlError, GROUPS_MAX, LOCATION_BYTES_MAX, Membership, Objects, ObjectsError,
-    Put, TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX,
+    Origin, Put, Setup, TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX,
 };
 use lockyard_keyring::{InstanceKeys, ServiceKey};
 use lockyard_store::{Engine, Store};
+use lockyard_vault::{Vault, VaultRootKey};
 use serde_json::{Map, Value, json};
 
 /// A clock that lets something happen the next time that somebody looks at it.
@@ -56,11 +58,15 @@ impl fmt::Debug for Between {
     }
 }
 
+/// The vaults, and what is recorded of them.
+type Vaults = (Arc<Vault>, Arc<MemoryAudit>);
+
 struct World {
     control: Arc<Control>,
     objects: Objects,
     directory: Arc<Directory>,
     records: Records,
+    vaults: Vaults,
     clock: Arc<Between>,
     file: PathBuf,
     _folder: tempfile::TempDir,
@@ -78,13 +84,22 @@ impl World {
             Store::open(Engine::Sqlite { path: file.clone() }, Arc::new(HandClock::default()));
         let records = Records::new(store.unwrap(), keys, Arc::clone(&entropy));
         let founding = Founding::generate(&*entropy, "yard.example");
-        let clocked = Arc::clone(&clock) as _;
-        let directory =
-            Directory::found(records.clone(), clocked, entropy, &founding, Cost::NEGLIGIBLE);
-        let directory = directory.unwrap();
-        let control = open(&records, &directory, &clock);
+        let directory = Directory::found(
+            records.clone(),
+            Arc::clone(&clock) as _,
+            Arc::clone(&entropy),
+            &founding,
+            Cost::NEGLIGIBLE,
+        )
+        .unwrap();
+        let key = folder.path().join("vault.key");
+        let path = folder.path().join("vault");
+        let key = VaultRootKey::read_or_create(&key, &path, &*entropy).unwrap();
+        let vault = Vault::open(&path, &key, Arc::clone(&clock) as _, Arc::clone(&entropy));
+        let vaults = (Arc::new(vault.unwrap()), Arc::new(MemoryAudit::default()));
+        let control = open(&records, &directory, &vaults, &clock);
         let objects = Objects::new(Arc::clone(&directory));
-        Self { control, objects, directory, records, clock, file, _folder: folder }
+        Self { control, objects, directory, records, vaults, clock, file, _folder: folder }
     }
 
     fn subscription(&self) -> Guid {
@@ -129,19 +144,32 @@ impl World {
     }
 }
 
-fn open(records: &Records, directory: &Arc<Directory>, clock: &Arc<Between>) -> Arc<Control> {
+fn open(
+    records: &Records,
+    directory: &Arc<Directory>,
+    (vault, audit): &Vaults,
+    clock: &Arc<Between>,
+) -> Arc<Control> {
     let subscription = directory.snapshot().subscription().id;
     let id = format!(
         "/subscriptions/{subscription}/resourceGroups/lockyard/providers/\
          Microsoft.ContainerRegistry/registries/lockyard"
     );
-    let fixtures = vec![id.parse::<ResourceId>().unwrap()];
-    Control::open(records.clone(), Arc::clone(directory), Arc::clone(clock) as _, fixtures).unwrap()
+    Control::open(Setup {
+        records: records.clone(),
+        directory: Arc::clone(directory),
+        vault: Arc::clone(vault),
+        vault_suffix: "vault.yard.example".to_owned(),
+        audit: Arc::clone(audit) as _,
+        clock: Arc::clone(clock) as _,
+        fixtures: vec![id.parse::<ResourceId>().unwrap()],
+    })
+    .unwrap()
 }
 
 fn call(caller: PrincipalId) -> Call {
     let version: ApiVersion = "2024-11-01".parse().unwrap();
-    Call { caller, version, filter: Vec::new() }
+    Call { caller, version, filter: Vec::new(), origin: Origin::default(), command: None }
 }
 
 fn group(name: &str) -> ResourceGroupName {
@@ -153,7 +181,7 @@ async fn groups_survive_a_restart_and_cannot_be_read_at_rest() {
     let world = World::new();
     let tags = json!({"location": "eastus", "tags": {"purpose": "unreadable-at-rest"}});
     assert!(matches!(world.put("distinctive-name", tags).await, Ok(Put::Created(_))));
-    let again = open(&world.records, &world.directory, &world.clock);
+    let again = open(&world.records, &world.directory, &world.vaults, &world.clock);
     let shown = again
         .group(&call(world.owner()), world.subscription(), &group("DISTINCTIVE-NAME"))
         .await

@@ -15,6 +15,22 @@ pub(crate) enum BearerError {
     Refused(TokenError),
 }
 
+impl BearerError {
+    /// How requests without a usable token are counted.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Missing => "NoToken",
+            Self::Refused(error) => match error {
+                TokenError::Audience => "WrongAudience",
+                TokenError::Expired | TokenError::NotYetValid => "ExpiredToken",
+                TokenError::Revoked => "RevokedToken",
+                TokenError::Tenant => "WrongTenant",
+                TokenError::Invalid(_) | TokenError::Key | TokenError::Issuer => "InvalidToken",
+            },
+        }
+    }
+}
+
 /// Finds out who asks, by a token for `audience`.
 pub(crate) fn caller(
     headers: &HeaderMap,

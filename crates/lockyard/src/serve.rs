@@ -118,10 +118,10 @@ impl Ready {
         let default_registry = instance::default_registry(&instance, protection).await?;
         let (records, clock) = (instance.records.clone(), Arc::clone(&instance.machine.clock));
         let (keeper, kept) = (Arc::clone(&directory), default_registry.name.clone());
-        let vault = Arc::clone(&instance.vault);
+        let vaults = (instance.opened_vault(), names.suffix("vault"));
         let control = instance::blocking_outcome(move || {
-            instance::place_vaults(&keeper, &vault)?;
-            instance::control(records, keeper, clock, &kept)
+            instance::place_vaults(&keeper, &vaults.0.vault)?;
+            instance::control(records, keeper, vaults, clock, &kept)
         })
         .await?;
         Ok(Self {

@@ -226,6 +226,8 @@ pub mod known {
         Control VAULT_KEY_WRITE = "Microsoft.KeyVault/vaults/keys/write";
         /// See a key's versions through management.
         Control VAULT_KEY_VERSION_READ = "Microsoft.KeyVault/vaults/keys/versions/read";
+        /// Ask whether a vault could have a name.
+        Control VAULT_NAME_READ = "Microsoft.KeyVault/checkNameAvailability/read";
         /// See all deleted vaults of a subscription.
         Control DELETED_VAULTS_READ = "Microsoft.KeyVault/deletedVaults/read";
         /// See a deleted vault.

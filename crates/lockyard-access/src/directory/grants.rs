@@ -1,6 +1,6 @@
 //! Role assignments and custom roles.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use lockyard_arm::Scope;
 use lockyard_base::Guid;
@@ -62,6 +62,18 @@ impl Directory {
     pub fn unassign(&self, id: Guid) -> Result<Option<RoleAssignment>, ChangeError> {
         self.change(|state| {
             Ok(state.assignments.remove(&id).map(|assignment| assignment.as_ref().clone()))
+        })
+    }
+
+    /// Takes away every role that was given at a scope or inside it; returns them. Blocks.
+    pub fn unassign_within(&self, scope: &Scope) -> Result<Vec<RoleAssignment>, ChangeError> {
+        self.change(|state| {
+            let (gone, left) = std::mem::take(&mut state.assignments)
+                .into_iter()
+                .partition(|(_, assignment)| scope.contains(&assignment.scope));
+            state.assignments = left;
+            let gone: BTreeMap<Guid, Arc<RoleAssignment>> = gone;
+            Ok(gone.into_values().map(|assignment| assignment.as_ref().clone()).collect())
         })
     }
 

@@ -9,19 +9,22 @@ use lockyard_access::{
     directory::{ChangeError, NewAssignment, PrincipalKind, Thing},
 };
 use lockyard_arm::{Body, Condition, ResourceId, Scope, ScopeLevel, moment};
+use lockyard_audit::Operation;
 use lockyard_base::Guid;
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, definition, definition_id, place, unknown};
 use crate::{
     Call, ControlError, Put, decided, error::of_change, group, provider::Provider,
-    subscription::must_be_ours,
+    subscription::must_be_ours, trail::Deed, vault::Vaults,
 };
 
 /// The provider of `Microsoft.Authorization/roleAssignments`.
+#[derive(Clone)]
 pub(crate) struct Assignments {
     directory: Arc<Directory>,
     groups: group::Groups,
+    vaults: Arc<Vaults>,
 }
 
 impl fmt::Debug for Assignments {
@@ -31,12 +34,16 @@ impl fmt::Debug for Assignments {
 }
 
 impl Assignments {
-    pub(crate) fn new(directory: Arc<Directory>, groups: group::Groups) -> Self {
-        Self { directory, groups }
+    pub(crate) fn new(
+        directory: Arc<Directory>,
+        groups: group::Groups,
+        vaults: Arc<Vaults>,
+    ) -> Self {
+        Self { directory, groups, vaults }
     }
 
-    /// Refuses a scope at which nothing can be, so that a misspelt one is told at once.
-    async fn must_exist(&self, snapshot: &Snapshot, scope: &Scope) -> Result<(), ControlError> {
+    /// Refuses a scope at which nothing can be, so that a misspelt one is told at once; blocks.
+    fn must_exist(&self, snapshot: &Snapshot, scope: &Scope) -> Result<(), ControlError> {
         if scope.level() == ScopeLevel::ManagementGroup {
             let message = "there are no management groups here, use the subscription";
             return Err(ControlError::missing("ManagementGroupNotFound", message));
@@ -45,13 +52,90 @@ impl Assignments {
             must_be_ours(snapshot, id)?;
             if let Some(name) = scope.resource_group() {
                 let group = Scope::of_resource_group(id, name.clone());
-                if self.groups.find(&group).await?.is_none() {
+                if self.groups.find_blocking(&group)?.is_none() {
                     return Err(group::missing(Some(name)));
                 }
             }
         }
-        Ok(())
+        self.vaults.must_exist(scope)
     }
+
+    /// Gives a role; blocks.
+    fn give(
+        &self,
+        call: &Call,
+        (scope, name): (&Scope, Guid),
+        wanted: &Wanted,
+    ) -> Result<Put, ControlError> {
+        let (asked, role, at) = (call.clone(), wanted.role, scope.clone());
+        let decide = move |snapshot: &Snapshot| {
+            asked.must_delegate(snapshot, &known::ROLE_ASSIGNMENT_WRITE, role, &at)
+        };
+        let snapshot = self.directory.snapshot();
+        decide(&snapshot)?;
+        self.must_exist(&snapshot, scope)?;
+        wanted.check(&snapshot, scope)?;
+        // The vault hears of it in any case: whoever was interrupted before asks again.
+        let heard = || self.vaults.hear_of_role(scope, snapshot.role(wanted.role));
+        if let Some(there) = snapshot.assignment(name) {
+            let same = same(there, wanted, scope, &snapshot)?;
+            return heard().map(|()| same);
+        }
+        if let Some(other) = wanted.given(&snapshot, scope) {
+            return heard().and_then(|()| Err(exists(other)));
+        }
+        let new = NewAssignment {
+            id: name,
+            principal: wanted.principal,
+            role: wanted.role,
+            scope: scope.clone(),
+            description: wanted.description.clone(),
+            created_by: Some(call.caller),
+        };
+        let assign = |directory: &Directory| directory.assign(new);
+        let made = decided::change_blocking(&self.directory, decide, assign)?;
+        let now = self.directory.snapshot();
+        match made {
+            Ok(assignment) => heard().map(|()| Put::Created(rendered(&assignment, &now))),
+            Err(ChangeError::Exists(_)) => {
+                Err(exists(wanted.given(&now, scope).map_or(name, |other| other)))
+            }
+            Err(ChangeError::Missing(Thing::Role)) => Err(definition::missing(wanted.role)),
+            Err(ChangeError::Missing(_)) => Err(no_principal(wanted.principal)),
+            Err(error) => Err(of_change("InvalidRoleAssignment", error)),
+        }
+    }
+
+    /// Takes a role away; blocks.
+    fn take(
+        &self,
+        call: &Call,
+        (scope, name): (&Scope, Guid),
+        deed: &mut Deed,
+    ) -> Result<Option<Value>, ControlError> {
+        let delete = known::ROLE_ASSIGNMENT_DELETE;
+        let snapshot = self.directory.snapshot();
+        let Some(assignment) = found(&snapshot, scope, name) else {
+            call.must(&snapshot, &delete, scope)?;
+            return Ok(None);
+        };
+        deed.reason = told(assignment.role, assignment.principal);
+        let (asked, at) = (call.clone(), scope.clone());
+        let decide = move |snapshot: &Snapshot| {
+            // Another one of this name may be there by now, somewhere else.
+            let there = found(snapshot, &at, name).ok_or(ControlError::Overtaken)?;
+            asked.must_delegate(snapshot, &delete, there.role, &at)
+        };
+        let unassign = |directory: &Directory| directory.unassign(name);
+        let gone = decided::change_blocking(&self.directory, decide, unassign)?;
+        let gone = gone.map_err(|error| of_change("RoleAssignmentNotFound", error))?;
+        Ok(gone.map(|assignment| rendered(&assignment, &snapshot)))
+    }
+}
+
+/// What the trail says of an assignment.
+fn told(role: RoleDefinitionId, principal: PrincipalId) -> String {
+    format!("role {role}, principal {principal}")
 }
 
 #[async_trait]
@@ -75,61 +159,21 @@ impl Provider for Assignments {
     }
 
     async fn put(&self, call: &Call, id: &ResourceId, body: &Value) -> Result<Put, ControlError> {
-        let snapshot = self.directory.snapshot();
         let (scope, name) = place(id, "InvalidRoleAssignmentId")?;
         let wanted = Wanted::read(body)?;
-        call.must_delegate(&snapshot, &known::ROLE_ASSIGNMENT_WRITE, wanted.role, &scope)?;
-        self.must_exist(&snapshot, &scope).await?;
-        wanted.check(&snapshot, &scope)?;
-        if let Some(there) = snapshot.assignment(name) {
-            return same(there, &wanted, &scope, &snapshot);
-        }
-        if let Some(other) = wanted.given(&snapshot, &scope) {
-            return Err(exists(other));
-        }
-        let new = NewAssignment {
-            id: name,
-            principal: wanted.principal,
-            role: wanted.role,
-            scope: scope.clone(),
-            description: wanted.description.clone(),
-            created_by: Some(call.caller),
-        };
-        let (asked, role, place) = (call.clone(), wanted.role, scope.clone());
-        let decide = move |snapshot: &Snapshot| {
-            asked.must_delegate(snapshot, &known::ROLE_ASSIGNMENT_WRITE, role, &scope)
-        };
-        let assign = move |directory: &Directory| directory.assign(new);
-        let made = decided::change(&self.directory, decide, assign).await?;
-        let snapshot = self.directory.snapshot();
-        match made {
-            Ok(assignment) => Ok(Put::Created(rendered(&assignment, &snapshot))),
-            Err(ChangeError::Exists(_)) => {
-                Err(exists(wanted.given(&snapshot, &place).map_or(name, |other| other)))
-            }
-            Err(ChangeError::Missing(Thing::Role)) => Err(definition::missing(wanted.role)),
-            Err(ChangeError::Missing(_)) => Err(no_principal(wanted.principal)),
-            Err(error) => Err(of_change("InvalidRoleAssignment", error)),
-        }
+        let mut deed = Deed::change(Operation::ROLE_ASSIGNMENT_PUT, &scope).about(id);
+        deed.reason = told(wanted.role, wanted.principal);
+        let (this, asking) = (self.clone(), call.clone());
+        let work = move |_: &mut Deed| this.give(&asking, (&scope, name), &wanted);
+        self.vaults.trail.act(call, deed, work).await
     }
 
     async fn delete(&self, call: &Call, id: &ResourceId) -> Result<Option<Value>, ControlError> {
-        let snapshot = self.directory.snapshot();
         let (scope, name) = place(id, "InvalidRoleAssignmentId")?;
-        if found(&snapshot, &scope, name).is_none() {
-            call.must(&snapshot, &known::ROLE_ASSIGNMENT_DELETE, &scope)?;
-            return Ok(None);
-        }
-        let asked = call.clone();
-        let decide = move |snapshot: &Snapshot| {
-            // Another one of this name may be there by now, somewhere else.
-            let there = found(snapshot, &scope, name).ok_or(ControlError::Overtaken)?;
-            asked.must_delegate(snapshot, &known::ROLE_ASSIGNMENT_DELETE, there.role, &scope)
-        };
-        let unassign = move |directory: &Directory| directory.unassign(name);
-        let gone = decided::change(&self.directory, decide, unassign).await?;
-        let gone = gone.map_err(|error| of_change("RoleAssignmentNotFound", error))?;
-        Ok(gone.map(|assignment| rendered(&assignment, &snapshot)))
+        let deed = Deed::change(Operation::ROLE_ASSIGNMENT_DELETE, &scope).about(id);
+        let (this, asking) = (self.clone(), call.clone());
+        let work = move |deed: &mut Deed| this.take(&asking, (&scope, name), deed);
+        self.vaults.trail.act(call, deed, work).await
     }
 }
 

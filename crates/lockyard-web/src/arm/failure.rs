@@ -36,6 +36,13 @@ impl ArmFailure {
         self
     }
 
+    /// A fault of ours.
+    fn fault(status: StatusCode, error: ArmError, cause: String) -> Self {
+        let mut failure = Self::new(status, error).with(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
+        failure.cause = Some(cause);
+        failure
+    }
+
     /// The caller has not shown who they are; says where to sign in.
     pub(super) fn unknown_caller(faces: &Faces, error: &BearerError) -> Self {
         let (code, hint) = match error {
@@ -118,29 +125,28 @@ impl From<IntakeError> for ArmFailure {
 
 impl From<ControlError> for ArmFailure {
     fn from(error: ControlError) -> Self {
-        let text = error.to_string();
+        let ((status, code), text) = (error.code(), error.to_string());
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let code = code.to_owned();
         match error {
-            ControlError::Invalid(error) => Self::new(StatusCode::BAD_REQUEST, error),
-            ControlError::Denied { .. } => {
-                Self::new(StatusCode::FORBIDDEN, ArmError::new("AuthorizationFailed", text))
-            }
-            ControlError::Missing(error) => Self::new(StatusCode::NOT_FOUND, error),
-            ControlError::Conflict(error) => Self::new(StatusCode::CONFLICT, error),
-            ControlError::Unsupported(error) => Self::new(StatusCode::METHOD_NOT_ALLOWED, error),
+            ControlError::Invalid(error)
+            | ControlError::Forbidden(error)
+            | ControlError::Missing(error)
+            | ControlError::Conflict(error)
+            | ControlError::Unsupported(error) => Self::new(status, error),
+            ControlError::Denied { .. } => Self::new(status, ArmError::new(code, text)),
             // az repeats what is a 5xx; a conflict it tells its user, who asks again.
             ControlError::Overtaken => {
-                Self::new(StatusCode::CONFLICT, ArmError::new("Conflict", text))
-                    .with(header::RETRY_AFTER, "1")
+                Self::new(status, ArmError::new(code, text)).with(header::RETRY_AFTER, "1")
+            }
+            ControlError::Unrecorded(ref source) => {
+                let cause = chain(source).to_string();
+                Self::fault(status, ArmError::new(code, text), cause)
             }
             ControlError::Failed(source) => {
                 let message = "this could not be done, the operator finds the reason in the log";
-                let mut failure = Self::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    ArmError::new("InternalServerError", message),
-                )
-                .with(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
-                failure.cause = Some(format!("{text}: {}", chain(source.as_ref())));
-                failure
+                let cause = format!("{text}: {}", chain(source.as_ref()));
+                Self::fault(status, ArmError::new(code, message), cause)
             }
         }
     }

@@ -12,13 +12,13 @@ mod subscription;
 
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
-use lockyard_access::issuer::Audience;
-use lockyard_arm::{ApiVersion, parse_filter};
-use lockyard_control::Call;
+use lockyard_access::issuer::{Audience, Caller};
+use lockyard_arm::{ApiVersion, AzCommand, parse_filter};
+use lockyard_control::{Call, Origin};
 use serde_json::Value;
 
 use crate::{
-    bearer,
+    Connection, FixedHost, bearer,
     faces::Faces,
     intake,
     limit::ARM_BODY_BYTES_MAX,
@@ -62,7 +62,7 @@ pub(crate) async fn answer(faces: &Faces, request: Request, correlation: &Correl
     debug_assert!(template == "other" || ROUTES.contains(&template), "{template} is not listed");
     let answer = match target {
         Ok(Target::Metadata) if parts.method == Method::GET => Ok(metadata::endpoints(faces)),
-        target => known(faces, target, &parts, body).await,
+        target => known(faces, target, (&parts, body), correlation).await,
     };
     let mut response = answer.unwrap_or_else(|failure| failure.render(correlation));
     let headers = response.headers_mut();
@@ -84,18 +84,28 @@ pub(crate) async fn answer(faces: &Faces, request: Request, correlation: &Correl
 async fn known(
     faces: &Faces,
     target: Result<Target, path::PathError>,
-    parts: &Parts,
-    body: Body,
+    (parts, body): (&Parts, Body),
+    correlation: &Correlation,
 ) -> Answer {
+    let peer = parts.extensions.get::<Connection>().and_then(Connection::peer);
     let caller = bearer::caller(&parts.headers, &faces.issuer, Audience::Management);
-    let caller = caller.map_err(|error| ArmFailure::unknown_caller(faces, &error))?;
+    let caller = caller.map_err(|error| {
+        faces.vaults.audit.note_unauthenticated(error.kind(), peer);
+        ArmFailure::unknown_caller(faces, &error)
+    })?;
     let target = target?;
     let allowed = target.methods();
     if !allowed.contains(&parts.method) {
         return Err(ArmFailure::method(&allowed));
     }
     let query = Query::read(parts.uri.query())?;
-    let call = Call { caller: caller.principal, version: query.version, filter: query.filter };
+    let call = Call {
+        caller: caller.principal,
+        version: query.version,
+        filter: query.filter,
+        origin: origin(faces, &caller, parts, correlation),
+        command: AzCommand::read(text(parts, "CommandName"), text(parts, "ParameterSetName")),
+    };
     let body = if [Method::PUT, Method::PATCH, Method::POST].contains(&parts.method) {
         intake::json(body, ARM_BODY_BYTES_MAX).await?
     } else {
@@ -111,10 +121,35 @@ async fn known(
         Target::Providers(id) => subscription::providers(&asked, id),
         Target::Groups(id) => subscription::groups(&asked, id).await,
         Target::Group(id, name) => subscription::group(&asked, id, &name).await,
-        Target::Resources(under) => resource::all(&asked, &under),
+        Target::Resources(under) => resource::all(&asked, &under).await,
         Target::Collection(under, kind) => resource::list(&asked, &under, &kind).await,
         Target::Resource(id) => resource::one(&asked, &id).await,
     }
+}
+
+/// What the audit trail is to have of a request.
+fn origin(faces: &Faces, caller: &Caller, parts: &Parts, correlation: &Correlation) -> Origin {
+    let peer = parts.extensions.get::<Connection>().and_then(Connection::peer);
+    let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    Origin {
+        caller: lockyard_audit::Caller {
+            address: peer.map(|address| address.to_canonical()),
+            object_id: caller.principal.to_string(),
+            application_id: caller.client.to_string(),
+            managed_identity: caller.resource().map(ToString::to_string).unwrap_or_default(),
+        },
+        request: lockyard_audit::Asked {
+            client: text(parts, header::USER_AGENT.as_str()).unwrap_or_default().to_owned(),
+            uri: format!("{}{target}", faces.names.origin(FixedHost::Management)),
+            id: String::new(),
+        },
+        correlation: correlation.to_string(),
+    }
+}
+
+/// A header's text.
+fn text<'p>(parts: &'p Parts, name: &str) -> Option<&'p str> {
+    parts.headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// What the query of every call says.

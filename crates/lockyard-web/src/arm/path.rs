@@ -31,7 +31,8 @@ pub(super) enum Target {
     Group(Guid, ResourceGroupName),
     /// All resources at or below a scope.
     Resources(Scope),
-    /// The resources of one type at or below a scope.
+    /// The resources of one type at or below a scope; for a POST, an action of the resource that
+    /// the scope is, or a question.
     Collection(Scope, ResourceType),
     /// A resource.
     Resource(ResourceId),
@@ -164,12 +165,12 @@ impl Target {
             | Self::Locations(_)
             | Self::Providers(_)
             | Self::Groups(_)
-            | Self::Resources(_)
-            | Self::Collection(..) => vec![Method::GET],
+            | Self::Resources(_) => vec![Method::GET],
+            Self::Collection(..) => vec![Method::GET, Method::POST],
             Self::Group(..) => {
                 vec![Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE]
             }
-            Self::Resource(_) => vec![Method::GET, Method::PUT, Method::DELETE],
+            Self::Resource(_) => vec![Method::GET, Method::PUT, Method::PATCH, Method::DELETE],
         }
     }
 }

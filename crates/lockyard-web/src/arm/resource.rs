@@ -2,21 +2,29 @@
 
 use http::{Method, StatusCode};
 use lockyard_arm::{ResourceId, ResourceType, Scope};
-use lockyard_control::Put;
+use lockyard_control::{Acted, Put};
 
 use super::{Answer, ArmFailure, Asked, empty, json, listed};
 
 /// `GET {scope}/resources`.
-pub(super) fn all(asked: &Asked<'_>, under: &Scope) -> Answer {
-    Ok(listed(asked.faces.control.resources(&asked.call, under)?))
+pub(super) async fn all(asked: &Asked<'_>, under: &Scope) -> Answer {
+    Ok(listed(asked.faces.control.resources(&asked.call, under).await?))
 }
 
-/// `GET {scope}/providers/{namespace}/{type}`.
+/// `GET {scope}/providers/{namespace}/{type}`, and actions: `POST` on one word more than the path
+/// of a resource, or on a provider's question.
 pub(super) async fn list(asked: &Asked<'_>, under: &Scope, kind: &ResourceType) -> Answer {
-    Ok(listed(asked.faces.control.list(&asked.call, under, kind).await?))
+    let (control, call) = (&asked.faces.control, &asked.call);
+    match asked.method {
+        Method::GET => Ok(listed(control.list(call, under, kind).await?)),
+        _ => Ok(match control.act(call, under, kind, &asked.body).await? {
+            Acted::Told(answer) => json(StatusCode::OK, &answer),
+            Acted::Done => empty(StatusCode::OK),
+        }),
+    }
 }
 
-/// A resource: `GET`, `PUT`, `DELETE`.
+/// A resource: `GET`, `PUT`, `PATCH`, `DELETE`.
 pub(super) async fn one(asked: &Asked<'_>, id: &ResourceId) -> Answer {
     let (control, call) = (&asked.faces.control, &asked.call);
     match asked.method {
@@ -25,6 +33,7 @@ pub(super) async fn one(asked: &Asked<'_>, id: &ResourceId) -> Answer {
             Put::Created(resource) => json(StatusCode::CREATED, &resource),
             Put::Replaced(resource) => json(StatusCode::OK, &resource),
         }),
+        Method::PATCH => Ok(json(StatusCode::OK, &control.patch(call, id, &asked.body).await?)),
         Method::DELETE => Ok(match control.delete(call, id).await? {
             Some(resource) => json(StatusCode::OK, &resource),
             None => empty(StatusCode::NO_CONTENT),

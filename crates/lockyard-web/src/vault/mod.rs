@@ -148,7 +148,7 @@ async fn known(
     let peer = parts.extensions.get::<Connection>().and_then(Connection::peer);
     let caller = bearer::caller(&parts.headers, &faces.issuer, Audience::Vault);
     let caller = caller.map_err(|error| {
-        faces.vaults.audit.note_unauthenticated(record::kind(&error), peer);
+        faces.vaults.audit.note_unauthenticated(error.kind(), peer);
         VaultFailure::unknown_caller(faces, &error)
     })?;
     let vault: VaultAddress = label.parse().map_err(|_| VaultFailure::no_vault(label))?;

@@ -6,7 +6,6 @@
 use std::{net::IpAddr, net::Ipv4Addr, sync::Arc};
 
 use http::{StatusCode, header, request::Parts};
-use lockyard_access::TokenError;
 use lockyard_audit::{Event, Operation, Outcome};
 use lockyard_base::chain;
 use lockyard_vault::{
@@ -16,21 +15,7 @@ use lockyard_vault::{
 use zeroize::Zeroizing;
 
 use super::{Asked, failure::VaultFailure, query::Query};
-use crate::{bearer::BearerError, trace::Correlation};
-
-/// How requests without a usable token are counted.
-pub(super) const fn kind(error: &BearerError) -> &'static str {
-    match error {
-        BearerError::Missing => "NoToken",
-        BearerError::Refused(error) => match error {
-            TokenError::Audience => "WrongAudience",
-            TokenError::Expired | TokenError::NotYetValid => "ExpiredToken",
-            TokenError::Revoked => "RevokedToken",
-            TokenError::Tenant => "WrongTenant",
-            TokenError::Invalid(_) | TokenError::Key | TokenError::Issuer => "InvalidToken",
-        },
-    }
-}
+use crate::trace::Correlation;
 
 /// Where a request came from, as the trail has it.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@
 mod blob;
 mod doors;
 mod graph;
+mod key_vaults;
 mod list;
 mod locked;
 mod login;

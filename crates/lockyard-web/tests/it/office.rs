@@ -7,12 +7,14 @@ use http_body_util::BodyExt as _;
 use lockyard_access::{
     ClientId, Directory, PrincipalId, Records, RoleDefinitionId,
     directory::{Founding, NewApplication, NewAssignment},
-    issuer::{Issuer, Origins, Parameters, Setup, TokenRequest, Version},
+    issuer::{self, Issuer, Origins, Parameters, TokenRequest, Version},
 };
 use lockyard_arm::{ResourceId, Scope};
+use lockyard_audit::MemoryAudit;
 use lockyard_base::{Clock, Guid, HandClock, SeededEntropy, Timestamp};
-use lockyard_control::{Control, Objects};
+use lockyard_control::{Control, Objects, Setup};
 use lockyard_egress::{Egress, Policy, Roots};
+use lockyard_vault::Vault;
 use lockyard_web::{Connection, FixedHost, Names};
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -35,8 +37,9 @@ impl Office {
         clock: &Arc<dyn Clock>,
         names: &Names,
         founding: Founding,
+        (vault, audit): (&Arc<Vault>, &Arc<MemoryAudit>),
     ) -> Self {
-        let issuer = Issuer::open(Setup {
+        let issuer = Issuer::open(issuer::Setup {
             records: records.clone(),
             directory: Arc::clone(&directory),
             egress: Arc::new(Egress::new(Policy::default(), Roots::only(Vec::new()))),
@@ -52,8 +55,16 @@ impl Office {
         })
         .unwrap();
         let fixtures = vec![registry_id(founding.subscription.guid())];
-        let control =
-            Control::open(records, Arc::clone(&directory), Arc::clone(clock), fixtures).unwrap();
+        let control = Control::open(Setup {
+            records,
+            directory: Arc::clone(&directory),
+            vault: Arc::clone(vault),
+            vault_suffix: names.suffix("vault"),
+            audit: Arc::clone(audit) as _,
+            clock: Arc::clone(clock),
+            fixtures,
+        })
+        .unwrap();
         let objects = Objects::new(Arc::clone(&directory));
         Self { issuer, control, objects, directory, founding }
     }

@@ -88,7 +88,16 @@ impl World {
             RegistryTokens::open(records.clone(), Arc::clone(&clock), Arc::clone(&entropy));
         let login = basic(&founding.client.to_string(), founding.secret.dangerous_expose());
         let names = Names::new("yard.example", HTTPS_PORT);
-        let office = Office::open(records, Arc::clone(&directory), &clock, &names, founding);
+        let audit = Arc::new(MemoryAudit::default());
+        let key_vault = Arc::new(key_vault(folder.path(), &clock, &entropy));
+        let office = Office::open(
+            records,
+            Arc::clone(&directory),
+            &clock,
+            &names,
+            founding,
+            (&key_vault, &audit),
+        );
         let vault = Arc::new(Vault::new());
         let keyring = Arc::new(Keyring::new(
             opened.service,
@@ -114,9 +123,8 @@ impl World {
             identity: Identity::from_bytes([1; 16]),
         };
         let _id = registries.create(&"contoso".parse().unwrap(), Some(customer)).await.unwrap();
-        let audit = Arc::new(MemoryAudit::default());
         let vaults = KeyVaults {
-            vault: Arc::new(key_vault(folder.path(), &clock, &entropy)),
+            vault: key_vault,
             audit: Arc::clone(&audit) as _,
             roles: Arc::new(DirectoryRoles::new(Arc::clone(&directory))),
         };

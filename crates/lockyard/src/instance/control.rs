@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use lockyard_access::{Directory, Records};
 use lockyard_arm::{ResourceId, Scope};
+use lockyard_audit::Audit;
 use lockyard_base::Clock;
-use lockyard_control::Control;
+use lockyard_control::{Control, Setup};
 use lockyard_oci::RegistryName;
 use lockyard_vault::{Placement, Vault};
 
+use super::OpenedVault;
 use crate::failure::{OrFail as _, Outcome};
 
 /// The resource group of what the instance itself keeps.
@@ -24,15 +26,19 @@ pub(crate) fn place_vaults(directory: &Directory, vault: &Vault) -> Outcome {
     vault.place_vaults(&place).or_fail().map(drop)
 }
 
-/// Opens the control plane. Blocks.
+/// Opens the control plane, whose vaults are reached at `<name>.<suffix>`. Blocks.
 pub(crate) fn control(
     records: Records,
     directory: Arc<Directory>,
+    (opened, vault_suffix): (OpenedVault, String),
     clock: Arc<dyn Clock>,
     registry: &RegistryName,
 ) -> Outcome<Arc<Control>> {
-    let registry = registry_id(&directory, registry)?;
-    Control::open(records, directory, clock, vec![registry]).or_fail()
+    let fixtures = vec![registry_id(&directory, registry)?];
+    let OpenedVault { vault, audit } = opened;
+    let audit: Arc<dyn Audit> = audit;
+    let setup = Setup { records, directory, vault, vault_suffix, audit, clock, fixtures };
+    Control::open(setup).or_fail()
 }
 
 /// The id under which roles are assigned at the default registry.
