@@ -109,7 +109,7 @@ pub struct CurrentWrap {
 pub enum Standing {
     /// Unlocked and lately confirmed.
     Unlocked,
-    /// Unlocked, but the vault has not confirmed for longer than the lease.
+    /// Unlocked, but the vault could not be reached lately.
     Degraded,
     /// Locked.
     Locked(LockReason),
@@ -197,6 +197,26 @@ impl Keyring {
         self.entry(registry).map(|entry| self.standing_of(&entry))
     }
 
+    /// What keeps a registry's vault from confirming, if something does and the registry is not
+    /// locked yet.
+    pub fn trouble(&self, registry: RegistryId) -> Option<String> {
+        let entry = self.entry(registry)?;
+        let lease = entry.lease();
+        lease.trouble().map(str::to_owned)
+    }
+
+    /// Who speaks for a vault.
+    pub fn provider(&self, vault: &VaultAddress) -> Option<Arc<dyn KeyProvider>> {
+        self.providers.provider(vault)
+    }
+
+    /// Whether this customer share is the one that an epoch's key is made of.
+    pub fn proves(&self, registry: RegistryId, epoch: &EpochRecord, share: &CustomerShare) -> bool {
+        let EpochRecord { number, service_share, check, .. } = epoch;
+        let share = Some(share);
+        RegistryKey::unlock(&self.service, registry, *number, service_share, share, check).is_ok()
+    }
+
     /// How long ago the grant in force was asked for; `None` while locked.
     pub fn confirmed_since(&self, registry: RegistryId) -> Option<Duration> {
         let now = self.clock.boot();
@@ -234,28 +254,32 @@ impl Keyring {
     /// Follows changes and leases until `stop`; the root runs it as a job.
     ///
     /// Nothing here waits for an answer before it looks again: a vault that is silent holds up
-    /// neither the word of a change nor the hard stop of any registry.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut watchers: JoinSet<()> = JoinSet::new();
-        for provider in self.providers.all() {
-            let keyring = Arc::clone(&self);
+    /// neither the word of a change nor the hard stop of any registry. Changes are heard from this
+    /// call on, not only from the job's first turn.
+    pub fn run(self: Arc<Self>, stop: CancellationToken) -> impl Future<Output = ()> + Send {
+        let heard: Vec<_> =
+            self.providers.all().iter().map(|provider| provider.changes()).collect();
+        async move {
+            let mut watchers: JoinSet<()> = JoinSet::new();
+            for mut changes in heard {
+                let keyring = Arc::clone(&self);
+                watchers.spawn(async move {
+                    let mut checks = JoinSet::new();
+                    while changes.changed().await.is_ok() {
+                        keyring.start(keyring.overtake(), &mut checks);
+                    }
+                });
+            }
             watchers.spawn(async move {
-                let (mut changes, mut checks) = (provider.changes(), JoinSet::new());
-                while changes.changed().await.is_ok() {
-                    keyring.start(keyring.overtake(), &mut checks);
+                let mut checks = JoinSet::new();
+                loop {
+                    self.start(self.due(), &mut checks);
+                    tokio::time::sleep(TICK).await;
                 }
             });
+            stop.cancelled().await;
+            watchers.shutdown().await;
         }
-        let ticking = Arc::clone(&self);
-        watchers.spawn(async move {
-            let mut checks = JoinSet::new();
-            loop {
-                ticking.start(ticking.due(), &mut checks);
-                tokio::time::sleep(TICK).await;
-            }
-        });
-        stop.cancelled().await;
-        watchers.shutdown().await;
     }
 
     /// Empties every cell; for the end of the process.

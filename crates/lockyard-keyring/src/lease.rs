@@ -85,6 +85,8 @@ pub(crate) struct Lease {
     /// Rises with every change event and every denial: grants of an earlier era are discarded.
     era: u64,
     last_asked: Option<BootInstant>,
+    /// What kept the vault from confirming when it was last asked.
+    trouble: Option<String>,
     /// When access last came back after it had been lost.
     regained: Option<BootInstant>,
 }
@@ -99,7 +101,15 @@ pub(crate) enum State {
 impl Lease {
     pub(crate) fn new(policy: LeasePolicy) -> Self {
         let state = State::Locked(LockReason::Starting);
-        Self { policy, permanent: false, state, era: 0, last_asked: None, regained: None }
+        Self {
+            policy,
+            permanent: false,
+            state,
+            era: 0,
+            last_asked: None,
+            trouble: None,
+            regained: None,
+        }
     }
 
     /// Says whether any vault has a word in this registry, as of the grant being taken in.
@@ -111,12 +121,19 @@ impl Lease {
         &self.state
     }
 
-    /// Whether the lease has run out while the hard stop has not.
+    /// Whether the vault does not confirm: it could not be reached when it was last asked, or has
+    /// not been for longer than the lease.
     pub(crate) fn is_degraded(&self, now: BootInstant) -> bool {
         match self.state {
-            State::Granted(sent) => !self.permanent && now.since(sent) >= self.policy.lease,
+            State::Granted(_) if self.permanent => false,
+            State::Granted(sent) => self.trouble.is_some() || now.since(sent) >= self.policy.lease,
             State::Locked(_) => false,
         }
+    }
+
+    /// What kept the vault from confirming when it was last asked, if something did.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 
     /// How long ago the grant in force was asked for.
@@ -143,13 +160,14 @@ impl Lease {
         Asked { at: now, era: self.era }
     }
 
-    /// Whether it is time to ask again: at half the lease while granted, each probe interval
-    /// otherwise.
+    /// Whether it is time to ask again: at half the lease while the vault confirms, each probe
+    /// interval otherwise.
     pub(crate) fn is_due(&self, now: BootInstant) -> bool {
         let Some(last) = self.last_asked else { return true };
         let waited = now.since(last);
         match self.state {
             State::Granted(_) if self.permanent => false,
+            State::Granted(_) if self.trouble.is_some() => waited >= self.policy.probe,
             State::Granted(sent) if now.since(sent) < self.policy.lease / 2 => false,
             State::Granted(_) => waited >= self.policy.probe.min(self.policy.lease / 4),
             State::Locked(_) => waited >= self.policy.probe,
@@ -172,6 +190,7 @@ impl Lease {
                     }
                 };
                 self.state = State::Granted(sent);
+                self.trouble = None;
                 Act::Fill
             }
             Answer::Denied(denial, text) => self.lock(LockReason::Denied(denial, text)),
@@ -187,7 +206,10 @@ impl Lease {
     /// Takes in that the vault says nothing.
     fn silent(&mut self, text: String, now: BootInstant) -> Act {
         match self.state {
-            State::Granted(_) => self.expire(now),
+            State::Granted(_) => {
+                self.trouble = Some(text);
+                self.expire(now)
+            }
             State::Locked(LockReason::Starting | LockReason::Unreachable(_)) => {
                 self.state = State::Locked(LockReason::Unreachable(text));
                 Act::Keep
@@ -201,7 +223,8 @@ impl Lease {
     pub(crate) fn expire(&mut self, now: BootInstant) -> Act {
         match self.state {
             State::Granted(sent) if self.is_past_hard_stop(sent, now) => {
-                let text = "no answer since before the hard stop".to_owned();
+                let unknown = || "no answer since before the hard stop".to_owned();
+                let text = self.trouble.take().unwrap_or_else(unknown);
                 self.state = State::Locked(LockReason::Unreachable(text));
                 Act::Empty
             }
@@ -211,6 +234,7 @@ impl Lease {
 
     fn lock(&mut self, reason: LockReason) -> Act {
         self.era += 1;
+        self.trouble = None;
         self.state = State::Locked(reason);
         Act::Empty
     }
@@ -276,6 +300,28 @@ mod tests {
         let asked = lease.ask(START + secs(600));
         assert_eq!(lease.answered(asked, unreachable(), START + secs(600)), Act::Empty);
         assert!(matches!(lease.state(), State::Locked(LockReason::Unreachable(_))));
+    }
+
+    #[test]
+    fn an_outage_shows_at_once_is_probed_and_names_itself_at_the_end() {
+        let mut lease = granted_at_start();
+        let now = START + secs(1);
+        let asked = lease.ask(now);
+        assert!(!lease.is_degraded(now));
+        assert_eq!(lease.answered(asked, unreachable(), now), Act::Keep);
+        assert!(lease.is_degraded(now));
+        assert_eq!(lease.trouble(), Some("time-out"));
+        assert!(!lease.is_due(START + secs(10)));
+        assert!(lease.is_due(START + secs(11)));
+        let asked = lease.ask(START + secs(11));
+        assert_eq!(lease.answered(asked, Answer::Granted, START + secs(11)), Act::Fill);
+        assert_eq!((lease.is_degraded(START + secs(11)), lease.trouble()), (false, None));
+
+        let asked = lease.ask(START + secs(20));
+        assert_eq!(lease.answered(asked, unreachable(), START + secs(20)), Act::Keep);
+        assert_eq!(lease.expire(START + secs(611)), Act::Empty);
+        let ended = LockReason::Unreachable("time-out".into());
+        assert_eq!(lease.state(), &State::Locked(ended));
     }
 
     #[test]

@@ -349,7 +349,10 @@ async fn a_database_that_does_not_answer_revokes_nothing() {
     world.keyring.admit(REGISTRY).await;
     *world.stored.0.lock().unwrap() = Err(WrapSourceError::Unavailable("busy".into()));
     world.keyring.changed().await;
-    assert_eq!(world.standing(), Standing::Unlocked);
+    assert_eq!(world.standing(), Standing::Degraded);
+    assert!(world.keyring.open(REGISTRY).is_ok());
+    let trouble = world.keyring.trouble(REGISTRY).expect("it is told");
+    assert!(trouble.contains("busy"), "{trouble}");
 }
 
 #[tokio::test]
