@@ -115,7 +115,10 @@ pub enum RegistryError {
     /// Stored data is not what was stored.
     #[error("stored data is damaged: {0}")]
     Damaged(&'static str),
-    /// The vault did not wrap or unwrap when a registry was made.
+    /// The registry has no customer key, and so no identity that uses one.
+    #[error("the registry has no customer key")]
+    ServiceManaged,
+    /// The vault did not wrap or unwrap when a registry was made or got another identity.
     #[error("the customer key cannot be used")]
     CustomerKey(#[source] ProviderError),
     /// Another write came first: the verb reads again and seals again. Clients never see it.

@@ -50,21 +50,7 @@ impl WrapSource for KeySource {
         let mut records = Vec::with_capacity(epochs.len());
         for row in epochs {
             let wrap = wraps.iter().find(|wrap| wrap.epoch == row.epoch);
-            let wrap = match (row.customer, wrap) {
-                (true, Some(wrap)) => Some(open_wrap(&self.instance, wrap)?),
-                (false, None) => None,
-                (true, None) | (false, Some(_)) => {
-                    let text = format!("epoch {} and its wraps do not agree", row.epoch);
-                    return Err(WrapSourceError::Damaged(text));
-                }
-            };
-            records.push(EpochRecord {
-                number: row.epoch,
-                active: row.state == epoch::EpochState::Active,
-                service_share: SealedServiceShare(row.service_share),
-                wrap,
-                check: KeyCheck(row.key_check),
-            });
+            records.push(epoch_record(&self.instance, row, wrap)?);
         }
         let index_key = SealedIndexKey {
             epoch: index_key.epoch,
@@ -73,6 +59,29 @@ impl WrapSource for KeySource {
         };
         Ok(Some(RegistryRecord { epochs: records, index_key }))
     }
+}
+
+/// An epoch's keys as stored, with the wrap that is current in it.
+pub(crate) fn epoch_record(
+    instance: &InstanceKeys,
+    row: epoch::EpochRow,
+    wrap: Option<&wrap::WrapRow>,
+) -> Result<EpochRecord, WrapSourceError> {
+    let wrap = match (row.customer, wrap) {
+        (true, Some(wrap)) => Some(open_wrap(instance, wrap)?),
+        (false, None) => None,
+        (true, None) | (false, Some(_)) => {
+            let text = format!("epoch {} and its wraps do not agree", row.epoch);
+            return Err(WrapSourceError::Damaged(text));
+        }
+    };
+    Ok(EpochRecord {
+        number: row.epoch,
+        active: row.state == epoch::EpochState::Active,
+        service_share: SealedServiceShare(row.service_share),
+        wrap,
+        check: KeyCheck(row.key_check),
+    })
 }
 
 pub(crate) fn open_wrap(
@@ -96,15 +105,25 @@ pub(crate) fn open_wrap(
     read().map_err(|_| damaged())
 }
 
-/// Seals a wrap's row: key id, identity and wrapped share.
+/// Seals the row of a current wrap: key id, identity and wrapped share.
 pub(crate) fn seal_wrap(
     instance: &InstanceKeys,
     entropy: &dyn Entropy,
-    registry: RegistryId,
-    epoch: Epoch,
+    place: (RegistryId, Epoch),
     wrap: &CurrentWrap,
 ) -> Vec<u8> {
-    let bound = WrapBound::new(registry, epoch, wrap::WrapState::Current.word());
+    seal_wrap_as(instance, entropy, place, wrap::WrapState::Current, wrap)
+}
+
+/// Seals a wrap's row in another state.
+pub(crate) fn seal_wrap_as(
+    instance: &InstanceKeys,
+    entropy: &dyn Entropy,
+    (registry, epoch): (RegistryId, Epoch),
+    state: wrap::WrapState,
+    wrap: &CurrentWrap,
+) -> Vec<u8> {
+    let bound = WrapBound::new(registry, epoch, state.word());
     let key = wrap.key.to_string();
     let fields = FieldWriter::with_capacity(key.len() + wrap.wrapped.as_bytes().len() + 64)
         .field(key.as_bytes())

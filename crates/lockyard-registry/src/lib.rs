@@ -22,6 +22,7 @@ mod manifest;
 mod opened;
 mod referrer;
 mod registries;
+mod rewrap;
 mod rows;
 mod scrub;
 mod session;

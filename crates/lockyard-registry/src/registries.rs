@@ -66,6 +66,8 @@ pub struct RegistrySummary {
     pub anonymous_pull: bool,
     /// The key version that wraps its customer share, if it has a customer key.
     pub customer_key: Option<VersionedKeyId>,
+    /// As whom it asks for that key.
+    pub identity: Option<Identity>,
 }
 
 /// All registries of this instance.
@@ -159,7 +161,7 @@ impl Registries {
         let index = self.name_index(name);
         let sealed = self.seal_entry(&RegistryEntry::new(id, name.clone()), &index);
         let sealed_wrap = wrap
-            .map(|wrap| (wrap.id, seal_wrap(&ground.instance, entropy, id, Epoch::FIRST, &wrap)));
+            .map(|wrap| (wrap.id, seal_wrap(&ground.instance, entropy, (id, Epoch::FIRST), &wrap)));
         ground
             .store
             .write(None, move |txn| {
@@ -215,15 +217,15 @@ impl Registries {
         rows.into_iter()
             .map(|(row, wraps)| {
                 let newest = wraps.last().map(|wrap| open_wrap(&self.ground.instance, wrap));
+                let newest =
+                    newest.transpose().map_err(|_| RegistryError::Damaged("a wrap's row"))?;
                 let entry = self.open_entry(&row)?;
                 Ok(RegistrySummary {
                     id: row.registry_id,
                     name: entry.name().clone(),
                     anonymous_pull: entry.anonymous_pull(),
-                    customer_key: newest
-                        .transpose()
-                        .map_err(|_| RegistryError::Damaged("a wrap's row"))?
-                        .map(|wrap| wrap.key),
+                    identity: newest.as_ref().map(|wrap| wrap.identity),
+                    customer_key: newest.map(|wrap| wrap.key),
                 })
             })
             .collect()
@@ -256,7 +258,7 @@ impl Registries {
         Ok(Registry::new(Arc::clone(self), unlocked, Gate::Inside))
     }
 
-    async fn wrap(
+    pub(crate) async fn wrap(
         &self,
         customer: &CustomerKey,
         share: &CustomerShare,

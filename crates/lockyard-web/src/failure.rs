@@ -130,7 +130,9 @@ impl OciFailure {
             RegistryError::Denied(_) => Self::new(StatusCode::FORBIDDEN, Code::Denied, text),
             RegistryError::Locked(locked) => Self::locked(subject.registry, locked),
             RegistryError::LockedMeanwhile => Self::locked_meanwhile(subject.registry),
-            RegistryError::RegistryExists => Self::new(StatusCode::CONFLICT, Code::Denied, text),
+            RegistryError::RegistryExists | RegistryError::ServiceManaged => {
+                Self::new(StatusCode::CONFLICT, Code::Denied, text)
+            }
             RegistryError::NameUnknown => not_found(Code::NameUnknown, text),
             RegistryError::BlobUnknown => not_found(Code::BlobUnknown, text),
             RegistryError::ManifestUnknown => not_found(Code::ManifestUnknown, text),

@@ -9,6 +9,7 @@
 mod collect;
 mod compaction;
 mod healing;
+mod identities;
 mod listings;
 mod locking;
 mod manifests;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         locking::STORIES,
         sweeping::STORIES,
         healing::STORIES,
+        identities::STORIES,
         rotation::STORIES,
         model::STORIES,
         collect::STORIES,

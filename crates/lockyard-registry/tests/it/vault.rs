@@ -13,6 +13,10 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub(crate) enum Mood {
     Grants,
+    /// Grants this identity, and knows no other.
+    Knows(Identity),
+    /// Grants, and answers with another share than it was given.
+    Lies,
     Answers(ProviderError),
 }
 
@@ -37,11 +41,19 @@ impl CommandedVault {
         self.becomes(Mood::Answers(ProviderError::Denied(Denial::KeyDisabled, text)));
     }
 
-    fn answer(&self) -> Result<(), ProviderError> {
+    fn answer(&self, caller: &Identity) -> Result<(), ProviderError> {
         match &*self.mood.lock().unwrap_or_else(PoisonError::into_inner) {
-            Mood::Grants => Ok(()),
+            Mood::Grants | Mood::Lies => Ok(()),
+            Mood::Knows(identity) if identity == caller => Ok(()),
+            Mood::Knows(_) => {
+                Err(ProviderError::Denied(Denial::IdentityGone, "it is gone".to_owned()))
+            }
             Mood::Answers(error) => Err(error.clone()),
         }
+    }
+
+    fn lies(&self) -> bool {
+        matches!(*self.mood.lock().unwrap_or_else(PoisonError::into_inner), Mood::Lies)
     }
 }
 
@@ -49,21 +61,21 @@ impl CommandedVault {
 impl KeyProvider for CommandedVault {
     async fn wrap_key(
         &self,
-        _caller: &Identity,
+        caller: &Identity,
         _key: &VersionedKeyId,
         share: &CustomerShare,
     ) -> Result<WrappedShare, ProviderError> {
-        self.answer()?;
+        self.answer(caller)?;
         Ok(WrappedShare::from_bytes(share.dangerous_expose().iter().map(|byte| !byte).collect()))
     }
 
     async fn unwrap_key(
         &self,
-        _caller: &Identity,
+        caller: &Identity,
         _key: &VersionedKeyId,
         wrapped: &WrappedShare,
     ) -> Result<CustomerShare, ProviderError> {
-        self.answer()?;
+        self.answer(caller)?;
         let mut bytes: [u8; 32] = wrapped
             .as_bytes()
             .try_into()
@@ -71,6 +83,7 @@ impl KeyProvider for CommandedVault {
         for byte in &mut bytes {
             *byte = !*byte;
         }
+        bytes[0] ^= u8::from(self.lies());
         Ok(CustomerShare::from_bytes(&bytes))
     }
 
