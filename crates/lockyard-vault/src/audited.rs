@@ -151,9 +151,8 @@ impl Recording {
         CLIENT.clone_into(&mut event.request.client);
         event.request.id = use_.id;
         event.caller.object_id = Guid::from_bytes(*use_.caller.as_bytes()).to_string();
-        let known = provider.principals.map(|all| all.managed_identity(&use_.caller));
         // A directory that can't be read leaves the identity's own id, which says who it is.
-        if let Some(Ok(Some(caller))) = known {
+        if let Ok(Some(caller)) = provider.principals.managed_identity(&use_.caller) {
             event.caller.object_id = caller.object.to_string();
             let application = caller.application.map(|application| application.to_string());
             event.caller.application_id = application.unwrap_or_default();

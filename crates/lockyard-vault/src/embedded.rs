@@ -1,16 +1,16 @@
 //! The keyring's way into the vault: `KeyProvider` over [`Vault`].
 //!
 //! Every use is authorized here, beside the effect, by the decision that outside callers get: the
-//! firewall (a registry is a trusted service), the tenant, then a grant, a policy or a role. Only
-//! that the vault and the key exist is looked at first, since a registry was told their names; no
-//! version is told to whoever has no right. The kinds of failure matter most: a denial locks the
+//! firewall (a registry is a trusted service), the tenant, then a policy or a role. Only that the
+//! vault and the key exist is looked at first, since a registry was told their names; no version is
+//! told to whoever has no right. The kinds of failure matter most: a denial locks the
 //! registry, damage locks and alarms, and a firewall, roles that cannot be read or trouble with the
 //! database conclude nothing.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lockyard_base::{Guid, chain};
+use lockyard_base::chain;
 use lockyard_keyring::{
     CustomerShare, Denial, Identity, KeyId, KeyProvider, KeyVersion, ProviderError, VersionedKeyId,
     WrappedShare,
@@ -20,7 +20,7 @@ use tokio::{sync::watch, task};
 
 use crate::{
     Vault, VaultError,
-    access::{Caller, KeyOperation, NoRoles, Operation, Roles, RolesUnavailable, Source},
+    access::{Caller, KeyOperation, Operation, Roles, RolesUnavailable, authorize},
     crypto::{CryptoError, EncryptionAlgorithm, Purpose},
     keys::{FoundKey, FoundVersion},
     plane::check_use,
@@ -37,19 +37,14 @@ pub trait Principals: Roles {
 #[derive(Clone, Debug)]
 pub struct EmbeddedProvider {
     pub(crate) vault: Arc<Vault>,
-    pub(crate) principals: Option<Arc<dyn Principals>>,
+    pub(crate) principals: Arc<dyn Principals>,
 }
 
 impl EmbeddedProvider {
-    /// A provider over this vault, for identities that only its own grants and policies know;
-    /// whoever else holds the vault may change it meanwhile.
-    pub fn new(vault: Arc<Vault>) -> Self {
-        Self { vault, principals: None }
-    }
-
-    /// A provider for the identities of a directory, whose roles count as well.
-    pub fn with_principals(vault: Arc<Vault>, principals: Arc<dyn Principals>) -> Self {
-        Self { vault, principals: Some(principals) }
+    /// A provider over this vault, for the identities of a directory; whoever else holds the vault
+    /// may change it meanwhile.
+    pub fn new(vault: Arc<Vault>, principals: Arc<dyn Principals>) -> Self {
+        Self { vault, principals }
     }
 
     /// Runs a use of the vault where blocking is allowed.
@@ -75,21 +70,20 @@ impl EmbeddedProvider {
         operation: KeyOperation,
     ) -> Result<(FoundKey, FoundVersion), UseError> {
         let permission = operation.permission();
-        let (seen, version) = self.vault.database.read(|transaction| {
+        let (vault, key, version) = self.vault.database.read(|transaction| {
             let vault = self.vault.live_vault(transaction, &id.key.vault)?;
             let key = self.vault.live_key(transaction, &vault, &id.key.name)?;
-            let granted = self.vault.granted(transaction, &key, identity, permission)?;
             let version =
                 self.vault.version_in(transaction, &id.key.vault, &key, Some(&id.version));
-            Ok::<_, VaultError>((Seen { vault, key, granted }, version))
+            Ok::<_, VaultError>((vault, key, version))
         })?;
-        self.decide(identity, &id.key, permission, &seen)?;
+        self.decide(identity, &id.key, permission, &vault)?;
         let version = version?;
         check_use(&version, id, operation, self.vault.clock.wall())?;
         if !version.shape.is_rsa() {
             return Err(VaultError::from(CryptoError::WrongAlgorithm).into());
         }
-        Ok((seen.key, version))
+        Ok((key, version))
     }
 
     fn decide(
@@ -97,23 +91,18 @@ impl EmbeddedProvider {
         identity: &Identity,
         key: &KeyId,
         permission: Operation,
-        seen: &Seen,
+        vault: &FoundVault,
     ) -> Result<(), UseError> {
-        let (caller, roles): (_, &dyn Roles) = match &self.principals {
-            None => (lone(identity, seen.vault.properties.place.tenant), &NoRoles),
-            Some(principals) => {
-                let caller = principals.managed_identity(identity).map_err(VaultError::from)?;
-                let caller = caller.ok_or(UseError::IdentityGone(*identity))?;
-                (caller, &**principals)
-            }
-        };
+        let caller = self.principals.managed_identity(identity).map_err(VaultError::from)?;
+        let caller = caller.ok_or(UseError::IdentityGone(*identity))?;
         let name = Some(&key.name);
-        Vault::decide(&seen.vault, &caller, permission, name, seen.granted, roles).map_err(
+        authorize(&vault.properties, &caller, permission, name, &*self.principals).map_err(
             |error| match error {
                 VaultError::ForbiddenByPolicy(_)
                 | VaultError::ForbiddenByRbac(_)
                 | VaultError::WrongTenant { .. } => {
-                    UseError::NotAuthorized(*identity, key.clone(), Box::new(error))
+                    let (identity, key) = (*identity, key.clone());
+                    UseError::NotAuthorized { identity, key, source: Box::new(error) }
                 }
                 error => error.into(),
             },
@@ -121,34 +110,14 @@ impl EmbeddedProvider {
     }
 
     fn versions_for(&self, identity: &Identity, id: &KeyId) -> Result<Vec<KeyVersion>, UseError> {
-        let (seen, versions) = self.vault.database.read(|transaction| {
+        let (vault, versions) = self.vault.database.read(|transaction| {
             let vault = self.vault.live_vault(transaction, &id.vault)?;
             let key = self.vault.live_key(transaction, &vault, &id.name)?;
-            let granted = self.vault.granted(transaction, &key, identity, Operation::Get)?;
             let versions = self.vault.versions_of(transaction, &key, id);
-            Ok::<_, VaultError>((Seen { vault, key, granted }, versions))
+            Ok::<_, VaultError>((vault, versions))
         })?;
-        self.decide(identity, id, Operation::Get, &seen)?;
+        self.decide(identity, id, Operation::Get, &vault)?;
         Ok(versions?)
-    }
-}
-
-/// What a decision is made on.
-struct Seen {
-    vault: Arc<FoundVault>,
-    key: FoundKey,
-    granted: bool,
-}
-
-/// An identity that no directory knows, in the tenant of the vault that it calls.
-fn lone(identity: &Identity, tenant: Guid) -> Caller {
-    Caller {
-        tenant,
-        object: Guid::from_bytes(*identity.as_bytes()),
-        application: None,
-        groups: Vec::new(),
-        resource: None,
-        source: Source::TrustedService,
     }
 }
 
@@ -215,22 +184,47 @@ impl KeyProvider for EmbeddedProvider {
 enum UseError {
     #[error(transparent)]
     Vault(#[from] VaultError),
+    #[error("identity `{identity}` may not use key `{key}`; {}", cure(.identity, .source))]
+    NotAuthorized { identity: Identity, key: KeyId, source: Box<VaultError> },
     #[error(
-        "identity `{0}` may not use key `{1}`; grant it get, wrapKey and unwrapKey on that key"
+        "identity `{0}` is gone or disabled; enable it, or give the registry another one with \
+         `lockyard registry assign-identity`"
     )]
-    NotAuthorized(Identity, KeyId, #[source] Box<VaultError>),
-    #[error("identity `{0}` is gone; assign the registry another one")]
     IdentityGone(Identity),
     #[error("the wrapped share was not wrapped under `{0}`")]
     NotWrapped(VersionedKeyId),
 }
+
+/// What gives an identity what a registry needs, in a vault that refused it.
+fn cure(identity: &Identity, refusal: &VaultError) -> String {
+    match refusal {
+        VaultError::ForbiddenByRbac(refusal) => {
+            let scope = refusal.resource.split("/keys/").next().unwrap_or_default();
+            format!(
+                "its role is not there, or is gone (deleting a vault drops the roles at it, and \
+                 recovering it does not bring them back); assign it with `az role assignment \
+                 create --role \"{REGISTRY_ROLE}\" --assignee-object-id {identity} \
+                 --assignee-principal-type ServicePrincipal --scope {scope}`"
+            )
+        }
+        VaultError::ForbiddenByPolicy(refusal) => format!(
+            "grant it get, wrapKey and unwrapKey with `az keyvault set-policy --name {} \
+             --object-id {identity} --key-permissions get wrapKey unwrapKey`",
+            refusal.vault
+        ),
+        _ => "use a key of a vault that belongs to its tenant".to_owned(),
+    }
+}
+
+/// The role that gives what a registry needs (BEHAVIOUR rule 9).
+const REGISTRY_ROLE: &str = "Key Vault Crypto Service Encryption User";
 
 impl From<UseError> for ProviderError {
     fn from(error: UseError) -> Self {
         let text = chain(&error).to_string();
         let denied = |denial| Self::Denied(denial, text.clone());
         match error {
-            UseError::NotAuthorized(..) => denied(Denial::NotAuthorized),
+            UseError::NotAuthorized { .. } => denied(Denial::NotAuthorized),
             UseError::IdentityGone(_) => denied(Denial::IdentityGone),
             UseError::NotWrapped(_) => Self::Damaged(text),
             UseError::Vault(error) => match error {

@@ -1,120 +1,134 @@
-//! Grants of one key to one identity, which operators give without a control plane.
+//! Grants of one key to one identity, as older versions kept them in the table `key_grant`.
 //!
-//! A grant counts beside access policies and roles, whichever of them a vault goes by; like role
-//! assignments, it does not survive the deletion of its vault. It lies sealed in a row that is bound to key and identity, so that nobody who can write to
-//! the database alone can grant anything. What is asked for is always one operation; today's
-//! grants give all that a registry needs.
+//! Operators gave them before registries were managed identities of a directory. No decision looks
+//! at them: each start turns what is left of them into access policies, which everybody can see and
+//! take away. A policy is about a whole vault; there is nothing narrower to turn a grant into.
 
-use lockyard_base::RowId;
-use lockyard_keyring::{Identity, KeyId};
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use lockyard_base::{Guid, RowId};
+use lockyard_keyring::{Identity, VaultAddress};
+use rusqlite::Transaction;
 
-use crate::{Vault, VaultError, access::Operation, keys::FoundKey, rows::Place};
+use crate::{
+    Vault, VaultError,
+    access::{AccessPolicy, Permissions, PolicyEdit, edited},
+    keys::FoundKey,
+    rows::Place,
+};
 
-/// Everything that a grant gives: what a registry needs.
-const REGISTRY_NEEDS: u8 = 1 | 2 | 4;
-
-/// The bit that stands for an operation in a grant's row; `None` for what no grant gives.
-const fn bit(operation: Operation) -> Option<u8> {
-    match operation {
-        Operation::Get => Some(1),
-        Operation::WrapKey => Some(2),
-        Operation::UnwrapKey => Some(4),
-        _ => None,
-    }
-}
+/// What a grant of a registry gave.
+const REGISTRY_NEEDED: [u8; 1] = [1 | 2 | 4];
 
 impl Vault {
-    /// Lets an identity read, wrap and unwrap with all versions of a key; again changes nothing.
-    pub fn grant(&self, identity: &Identity, key: &KeyId) -> Result<(), VaultError> {
+    /// Who has an old grant that nobody has changed.
+    pub fn old_grants(&self) -> Result<Vec<Identity>, VaultError> {
+        self.database.read(|transaction| {
+            let mut found = Vec::new();
+            for vault in self.all_vaults(transaction)? {
+                for key in self.keys_in(transaction, &vault)? {
+                    let grants = self.grants_of(transaction, &key)?;
+                    found.extend(grants.into_iter().map(|(_, identity)| identity));
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Turns old grants into access policies of their vaults, for the identities in `wanted`, and
+    /// forgets the rest; returns who got one where. Again changes nothing.
+    ///
+    /// The vaults have their places already: a policy names the tenant. A grant whose row was
+    /// changed gives nothing and stays.
+    pub fn convert_grants(
+        &self,
+        wanted: &[Identity],
+    ) -> Result<Vec<(VaultAddress, Identity)>, VaultError> {
+        if self.old_grants()?.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.change(|transaction| {
+            let mut given = Vec::new();
+            for vault in self.all_vaults(transaction)? {
+                let mut properties = vault.properties.clone();
+                for key in self.keys_in(transaction, &vault)? {
+                    for (grant, identity) in self.grants_of(transaction, &key)? {
+                        let sql = "DELETE FROM key_grant WHERE grant_id = ?1";
+                        transaction.execute(sql, [grant.as_bytes()])?;
+                        let place = (properties.name.clone(), identity);
+                        if !wanted.contains(&identity) || given.contains(&place) {
+                            continue;
+                        }
+                        given.push(place);
+                        let tenant = properties.place.tenant;
+                        let policy = AccessPolicy {
+                            tenant,
+                            object: Guid::from_bytes(*identity.as_bytes()),
+                            application: None,
+                            permissions: Permissions::of_a_registry(),
+                        };
+                        let policies = std::mem::take(&mut properties.policies);
+                        properties.policies =
+                            edited(policies, PolicyEdit::Add, vec![policy], tenant)?;
+                    }
+                }
+                if properties != vault.properties {
+                    properties.updated = self.clock.wall();
+                    self.update_vault(transaction, vault.row(), &properties)?;
+                }
+            }
+            Ok(given)
+        })
+    }
+
+    /// The grants of a key that open.
+    fn grants_of(
+        &self,
+        transaction: &Transaction<'_>,
+        found: &FoundKey,
+    ) -> Result<Vec<(RowId, Identity)>, VaultError> {
+        let mut select = transaction.prepare(
+            "SELECT grant_id, identity, sealed_operations FROM key_grant WHERE key_id = ?1",
+        )?;
+        let rows = select.query_map([found.key.as_bytes()], |row| {
+            let (id, identity) = (RowId::from_bytes(row.get(0)?), row.get(1)?);
+            Ok((id, Identity::from_bytes(identity), row.get::<_, Vec<u8>>(2)?))
+        })?;
+        let mut grants = Vec::new();
+        for row in rows {
+            let (row, identity, sealed) = row?;
+            let opened =
+                with_place(row, found, &identity, |place| self.rows.open_row(place, &sealed));
+            if opened.is_ok_and(|operations| operations[..] == REGISTRY_NEEDED) {
+                grants.push((row, identity));
+            }
+        }
+        Ok(grants)
+    }
+
+    /// Writes a grant as older versions did.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn old_grant(
+        &self,
+        identity: &Identity,
+        key: &lockyard_keyring::KeyId,
+    ) -> Result<(), VaultError> {
         self.change(|transaction| {
             let found = self.find_key(transaction, key)?;
             let row = RowId::random(&*self.entropy);
             let sealed = with_place(row, &found, identity, |place| {
-                self.rows.seal(&*self.entropy, place, &[REGISTRY_NEEDS])
+                self.rows.seal(&*self.entropy, place, &REGISTRY_NEEDED)
             });
             transaction.execute(
                 "INSERT INTO key_grant (grant_id, key_id, identity, sealed_operations, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (key_id, identity) DO UPDATE SET grant_id = excluded.grant_id,
-                     sealed_operations = excluded.sealed_operations",
-                params![
+                 VALUES (?1, ?2, ?3, ?4, 0)",
+                rusqlite::params![
                     row.as_bytes(),
                     found.key.as_bytes(),
                     identity.as_bytes(),
-                    sealed,
-                    self.now()
+                    sealed
                 ],
             )?;
             Ok(())
         })
-    }
-
-    /// Takes an identity's right to a key away; fine if it had none.
-    pub fn revoke(&self, identity: &Identity, key: &KeyId) -> Result<(), VaultError> {
-        self.change(|transaction| {
-            let found = self.find_key(transaction, key)?;
-            transaction.execute(
-                "DELETE FROM key_grant WHERE key_id = ?1 AND identity = ?2",
-                [found.key.as_bytes(), identity.as_bytes()],
-            )?;
-            Ok(())
-        })
-    }
-
-    /// Lists the identities that may use a key.
-    pub fn grants(&self, key: &KeyId) -> Result<Vec<Identity>, VaultError> {
-        self.database.read(|transaction| {
-            let found = self.find_key(transaction, key)?;
-            let mut select = transaction
-                .prepare("SELECT identity FROM key_grant WHERE key_id = ?1 ORDER BY identity")?;
-            let rows = select.query_map([found.key.as_bytes()], |row| row.get(0))?;
-            let mut identities = Vec::new();
-            for identity in rows {
-                let identity = Identity::from_bytes(identity?);
-                if self.operations_granted(transaction, &found, &identity)? != 0 {
-                    identities.push(identity);
-                }
-            }
-            Ok(identities)
-        })
-    }
-
-    /// Whether an identity was granted this on a key.
-    pub(crate) fn granted(
-        &self,
-        transaction: &Transaction<'_>,
-        found: &FoundKey,
-        identity: &Identity,
-        operation: Operation,
-    ) -> Result<bool, VaultError> {
-        let Some(bit) = bit(operation) else { return Ok(false) };
-        Ok(self.operations_granted(transaction, found, identity)? & bit != 0)
-    }
-
-    fn operations_granted(
-        &self,
-        transaction: &Transaction<'_>,
-        found: &FoundKey,
-        identity: &Identity,
-    ) -> Result<u8, VaultError> {
-        let grant = transaction
-            .prepare_cached(
-                "SELECT grant_id, sealed_operations FROM key_grant
-                 WHERE key_id = ?1 AND identity = ?2",
-            )?
-            .query_row([found.key.as_bytes(), identity.as_bytes()], |row| {
-                Ok((RowId::from_bytes(row.get(0)?), row.get::<_, Vec<u8>>(1)?))
-            })
-            .optional()?;
-        let Some((row, sealed)) = grant else { return Ok(0) };
-        let damaged = || VaultError::DamagedRow { table: "key_grant", row };
-        let opened = with_place(row, found, identity, |place| self.rows.open_row(place, &sealed))
-            .map_err(|_| damaged())?;
-        match opened[..] {
-            [operations] => Ok(operations),
-            _ => Err(damaged()),
-        }
     }
 }
 
@@ -128,4 +142,39 @@ fn with_place<T>(
     let key = found.key.to_string();
     let clear: &[&[u8]] = &[vault.as_bytes(), key.as_bytes(), identity.as_bytes()];
     work(&Place { table: "key_grant", column: "sealed_operations", row, index: &[], clear })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tests::{key, open};
+
+    use super::*;
+
+    #[test]
+    fn old_grants_become_policies_of_those_who_need_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let vault = open(&directory);
+        let id = key();
+        vault.create_vault(&id.vault).unwrap();
+        vault.create_key(&id, crate::RsaSize::R2048).unwrap();
+        let [used, unused, forged] = [1, 2, 3].map(|byte| Identity::from_bytes([byte; 16]));
+        for identity in [used, unused, forged] {
+            vault.old_grant(&identity, &id).unwrap();
+        }
+        let forge = "UPDATE key_grant SET identity = ?1 WHERE identity = ?2";
+        let intruder = Identity::from_bytes([9; 16]);
+        let values = [intruder.as_bytes(), forged.as_bytes()];
+        vault.database.writer().execute(forge, values).unwrap();
+
+        let wanted = [used, intruder];
+        assert_eq!(vault.convert_grants(&wanted).unwrap(), [(id.vault.clone(), used)]);
+        for again in [vault.convert_grants(&wanted), vault.convert_grants(&[unused])] {
+            assert_eq!(again.unwrap(), []);
+        }
+        let properties = vault.vault(&id.vault).unwrap().unwrap();
+        let [policy] = &properties.policies[..] else { panic!("{properties:?}") };
+        assert_eq!(policy.object, Guid::from_bytes(*used.as_bytes()));
+        assert_eq!(policy.tenant, properties.place.tenant);
+        assert_eq!(policy.permissions, Permissions::of_a_registry());
+    }
 }

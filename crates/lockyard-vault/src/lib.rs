@@ -2,7 +2,7 @@
 //!
 //! A vault directory is a world of its own: its own database, its own root key, its own backups,
 //! so that it can live on another machine or disk than the registries whose keys it holds.
-//! [`Vault`] keeps many vaults with their keys, policies and grants, sealed. Three kinds of callers
+//! [`Vault`] keeps many vaults with their keys and policies, sealed. Three kinds of callers
 //! come to it: operators and the control plane by its own verbs, which authorize nobody; clients by
 //! [`DataPlane`], which authorizes every verb; registries by [`EmbeddedProvider`], through the
 //! keyring's `KeyProvider` seam and the same decision as everybody else.

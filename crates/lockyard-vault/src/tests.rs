@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use lockyard_base::{Clock, Entropy, HandClock, SeededEntropy};
+use lockyard_base::{Clock, Entropy, Guid, HandClock, SeededEntropy};
 use lockyard_keyring::{
     CustomerShare, Identity, KeyId, KeyProvider as _, ProviderError, VersionedKeyId,
 };
@@ -16,7 +16,9 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::{
-    EmbeddedProvider, KeySettings, KeyShape, KeyTarget, RsaSize, Vault, VaultError, VaultRootKey,
+    AccessPolicy, Caller, EmbeddedProvider, KeySettings, KeyShape, KeyTarget, Permissions,
+    PolicyEdit, Principals, Roles, RolesUnavailable, RsaSize, Source, Vault, VaultError,
+    VaultRootKey,
     crypto::{NewPrivate, Purpose, ReadyKey},
 };
 
@@ -25,22 +27,58 @@ const CALLER: Identity = Identity::from_bytes([1; 16]);
 /// A change and what it is called.
 type Change<'c> = (&'static str, &'c dyn Fn() -> Result<(), VaultError>);
 
-fn open(directory: &TempDir) -> Arc<Vault> {
+pub(crate) fn open(directory: &TempDir) -> Arc<Vault> {
     let clock: Arc<dyn Clock> = Arc::new(HandClock::default());
     let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(5));
     let root = VaultRootKey::from_bytes(&[9; 32]);
     Arc::new(Vault::open(&directory.path().join("vault"), &root, clock, entropy).expect("opens"))
 }
 
-fn key() -> KeyId {
+pub(crate) fn key() -> KeyId {
     KeyId { vault: "payments".parse().unwrap(), name: "release".parse().unwrap() }
+}
+
+/// The tenant of a vault without a place, and everybody in it.
+#[derive(Debug)]
+struct Everybody;
+
+const TENANT: Guid = Guid::from_bytes([0; 16]);
+
+impl Roles for Everybody {
+    fn allow(&self, _: &Caller, _: &str, _: &str) -> Result<bool, RolesUnavailable> {
+        Ok(false)
+    }
+}
+
+impl Principals for Everybody {
+    fn managed_identity(&self, identity: &Identity) -> Result<Option<Caller>, RolesUnavailable> {
+        Ok(Some(Caller {
+            tenant: TENANT,
+            object: Guid::from_bytes(*identity.as_bytes()),
+            application: None,
+            groups: Vec::new(),
+            resource: None,
+            source: Source::TrustedService,
+        }))
+    }
+}
+
+fn provider(vault: &Arc<Vault>) -> EmbeddedProvider {
+    EmbeddedProvider::new(Arc::clone(vault), Arc::new(Everybody))
+}
+
+fn edit(vault: &Vault, edit: PolicyEdit, identity: &Identity) -> Result<(), VaultError> {
+    let object = Guid::from_bytes(*identity.as_bytes());
+    let permissions = Permissions::of_a_registry();
+    let policy = AccessPolicy { tenant: TENANT, object, application: None, permissions };
+    vault.edit_policies(&key().vault, edit, vec![policy]).map(drop)
 }
 
 fn with_key(directory: &TempDir) -> (Arc<Vault>, VersionedKeyId) {
     let vault = open(directory);
     vault.create_vault(&key().vault).unwrap();
     let version = vault.create_key(&key(), RsaSize::R2048).unwrap();
-    vault.grant(&CALLER, &key()).unwrap();
+    edit(&vault, PolicyEdit::Add, &CALLER).unwrap();
     (vault, version)
 }
 
@@ -71,12 +109,15 @@ fn a_change_that_fails_at_any_step_is_made_whole_or_not_at_all() {
     let state = || {
         let enabled: Vec<_> =
             vault.versions(&key()).unwrap().iter().map(|version| version.enabled).collect();
-        (enabled, vault.grants(&key()).unwrap(), vault.vaults().unwrap().len())
+        let policies = vault.vault(&key().vault).unwrap().unwrap().policies;
+        let granted: Vec<_> =
+            policies.iter().map(|policy| Identity::from_bytes(*policy.object.as_bytes())).collect();
+        (enabled, granted, vault.vaults().unwrap().len())
     };
     let changes: [Change<'_>; 5] = [
         ("disable", &|| vault.disable(&KeyTarget::Key(key()))),
-        ("grant", &|| vault.grant(&other, &key())),
-        ("revoke", &|| vault.revoke(&CALLER, &key())),
+        ("grant", &|| edit(&vault, PolicyEdit::Add, &other)),
+        ("revoke", &|| edit(&vault, PolicyEdit::Remove, &CALLER)),
         ("create vault", &|| vault.create_vault(&"archive".parse().unwrap())),
         ("create key", &|| {
             vault.insert_version(&key(), &private, &KeySettings::default()).map(drop)
@@ -133,7 +174,7 @@ fn a_change_that_cannot_commit_is_undone_and_told_all_the_same() {
 async fn a_database_that_cannot_be_read_is_unreachable_and_denies_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let (vault, version) = with_key(&directory);
-    let provider = EmbeddedProvider::new(Arc::clone(&vault));
+    let provider = provider(&vault);
     let share = CustomerShare::from_bytes(&[3; 32]);
     let wrapped = provider.wrap_key(&CALLER, &version, &share).await.unwrap();
     let mut failures = 0;
@@ -213,7 +254,7 @@ fn no_piece_of_a_private_key_lies_in_the_directory() {
 fn a_vault_does_not_print_its_keys() {
     let directory = tempfile::tempdir().unwrap();
     let (vault, _) = with_key(&directory);
-    let printed = format!("{vault:?} {:?}", EmbeddedProvider::new(Arc::clone(&vault)));
+    let printed = format!("{vault:?} {:?}", provider(&vault));
     assert!(!printed.contains("release") && !printed.contains("MainKey"), "{printed}");
     let private = private_key();
     let ready = ReadyKey::from_pkcs8(private.shape, Purpose::Oaep, &private.pkcs8).unwrap();

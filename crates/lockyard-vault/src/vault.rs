@@ -1,6 +1,6 @@
 //! The vault's front door: opening a vault directory, and what all verbs share.
 //!
-//! Verbs on vaults are in `vaults`, on keys in `keys`, on grants in `grants`; what callers from
+//! Verbs on vaults are in `vaults`, on keys in `keys`; what callers from
 //! outside do with keys goes through `plane`. All of them block (disk, RSA) and belong on blocking
 //! threads. A change is durable when its verb returns, and raises the number that
 //! [`Vault::changes`] shows.
@@ -16,7 +16,7 @@ use crate::{
     vaults::OpenedVaults,
 };
 
-/// All embedded vaults of one directory, their keys and grants.
+/// All embedded vaults of one directory, and their keys.
 pub struct Vault {
     pub(crate) database: Database,
     pub(crate) rows: RowKeys,
@@ -78,11 +78,6 @@ impl Vault {
             self.changes.send_modify(|number| *number += 1);
         }
         done
-    }
-
-    /// Microseconds of the wall clock, as the tables keep them.
-    pub(crate) fn now(&self) -> i64 {
-        self.clock.wall().as_micros()
     }
 }
 

@@ -199,15 +199,42 @@ impl Directory {
         resource: ResourceId,
     ) -> Result<(PrincipalId, ClientId), ChangeError> {
         let client = ClientId::random(&*self.entropy);
+        let entry = self.new_managed_identity(resource, client)?;
+        let id = entry.principal.id;
+        self.change(|state| {
+            state.insert(entry);
+            Ok((id, client))
+        })
+    }
+
+    /// Makes the identity of a resource under an object id that was used before there was one; fine
+    /// if somebody has that id already. Blocks.
+    pub fn adopt_managed_identity(
+        &self,
+        id: PrincipalId,
+        resource: ResourceId,
+    ) -> Result<(), ChangeError> {
+        let client = ClientId::random(&*self.entropy);
+        let mut entry = self.new_managed_identity(resource, client)?;
+        entry.principal.id = id;
+        self.change(|state| {
+            if state.present(id).is_err() {
+                state.insert(entry);
+            }
+            Ok(())
+        })
+    }
+
+    fn new_managed_identity(
+        &self,
+        resource: ResourceId,
+        client: ClientId,
+    ) -> Result<Entry, ChangeError> {
         let name = checked_name(resource.name())?;
         let mut principal = self.new_principal(PrincipalKind::ManagedIdentity(resource), name);
         principal.client = Some(client);
-        let id = principal.id;
         let means = Means::Resource { credential: CredentialId::random(&*self.entropy) };
-        self.change(|state| {
-            state.insert(Entry { principal, means });
-            Ok((id, client))
-        })
+        Ok(Entry { principal, means })
     }
 }
 

@@ -107,7 +107,7 @@ pub fn authorize(
 }
 
 /// The first half of the decision: the firewall and the tenant.
-pub(crate) fn enter(
+fn enter(
     vault: &VaultProperties,
     caller: &Caller,
     operation: Operation,

@@ -10,7 +10,6 @@ mod network;
 mod operation;
 mod policy;
 
-pub(crate) use decide::enter;
 pub use decide::{NoRoles, Refusal, Roles, RolesUnavailable, authorize};
 pub use network::{IpRange, NetworkRules, PublicAccess};
 pub use operation::{KeyOperation, KeyOperations, Operation};

@@ -83,6 +83,12 @@ impl Permissions {
         Self { keys: all(), secrets: all(), certificates: all(), storage: all() }
     }
 
+    /// What a registry needs of the vault that holds its customer key (BEHAVIOUR rule 9).
+    pub fn of_a_registry() -> Self {
+        let keys = ["get", "wrapKey", "unwrapKey"].map(str::to_owned).to_vec();
+        Self { keys, ..Self::default() }
+    }
+
     fn kinds(&self) -> [&Vec<String>; 4] {
         [&self.keys, &self.secrets, &self.certificates, &self.storage]
     }

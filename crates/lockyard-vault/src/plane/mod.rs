@@ -13,13 +13,12 @@ pub(crate) use uses::check_use;
 
 use std::{fmt, sync::Arc};
 
-use lockyard_keyring::{Identity, KeyName, VaultAddress};
+use lockyard_keyring::{KeyName, VaultAddress};
 use rusqlite::Transaction;
 
 use crate::{
     Vault, VaultError,
-    access::{Caller, Operation, Roles, authorize, enter},
-    keys::FoundKey,
+    access::{Caller, Operation, Roles, authorize},
     vaults::FoundVault,
 };
 
@@ -50,24 +49,6 @@ impl Vault {
     ) -> DataPlane<'v> {
         DataPlane { vault: self, name: name.clone(), caller, roles }
     }
-
-    /// Decides with what was read: the vault, and whether a grant of the vault's own covers the
-    /// operation.
-    pub(crate) fn decide(
-        vault: &FoundVault,
-        caller: &Caller,
-        operation: Operation,
-        key: Option<&KeyName>,
-        granted: bool,
-        roles: &dyn Roles,
-    ) -> Result<(), VaultError> {
-        let properties = &vault.properties;
-        if granted {
-            enter(properties, caller, operation, key)
-        } else {
-            authorize(properties, caller, operation, key, roles)
-        }
-    }
 }
 
 impl DataPlane<'_> {
@@ -80,8 +61,8 @@ impl DataPlane<'_> {
     ) -> Result<T, VaultError> {
         self.decided(operation, key, |seen| {
             self.vault.database.read(|transaction| {
-                self.unchanged(transaction, operation, key, seen)?;
-                work(transaction, &seen.vault)
+                self.unchanged(transaction, seen)?;
+                work(transaction, seen)
             })
         })
     }
@@ -95,8 +76,8 @@ impl DataPlane<'_> {
     ) -> Result<T, VaultError> {
         self.decided(operation, key, |seen| {
             self.vault.change(|transaction| {
-                self.unchanged(transaction, operation, key, seen)?;
-                work(transaction, &seen.vault)
+                self.unchanged(transaction, seen)?;
+                work(transaction, seen)
             })
         })
     }
@@ -105,12 +86,14 @@ impl DataPlane<'_> {
         &self,
         operation: Operation,
         key: Option<&KeyName>,
-        act: impl Fn(&Seen) -> Result<T, VaultError>,
+        act: impl Fn(&Arc<FoundVault>) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
         for _ in 0..DECISIONS_MAX {
-            let seen =
-                self.vault.database.read(|transaction| self.see(transaction, operation, key))?;
-            Vault::decide(&seen.vault, &self.caller, operation, key, seen.granted, self.roles)?;
+            let seen = self
+                .vault
+                .database
+                .read(|transaction| self.vault.live_vault(transaction, &self.name))?;
+            authorize(&seen.properties, &self.caller, operation, key, self.roles)?;
             match act(&seen) {
                 Err(VaultError::Contended(_)) => {}
                 done => return done,
@@ -119,53 +102,12 @@ impl DataPlane<'_> {
         Err(VaultError::Contended(self.name.clone()))
     }
 
-    /// Reads what the decision needs.
-    fn see(
-        &self,
-        transaction: &Transaction<'_>,
-        operation: Operation,
-        key: Option<&KeyName>,
-    ) -> Result<Seen, VaultError> {
-        let vault = self.vault.live_vault(transaction, &self.name)?;
-        let key = match key {
-            Some(key) => self.vault.find_key_in(transaction, vault.row(), key)?,
-            None => None,
-        };
-        let granted = match &key {
-            Some(key) => self.granted(transaction, key, operation)?,
-            None => false,
-        };
-        Ok(Seen { vault, granted })
-    }
-
-    fn granted(
-        &self,
-        transaction: &Transaction<'_>,
-        key: &FoundKey,
-        operation: Operation,
-    ) -> Result<bool, VaultError> {
-        let identity = Identity::from_bytes(*self.caller.object.as_bytes());
-        self.vault.granted(transaction, key, &identity, operation)
-    }
-
     fn unchanged(
         &self,
         transaction: &Transaction<'_>,
-        operation: Operation,
-        key: Option<&KeyName>,
-        seen: &Seen,
+        seen: &Arc<FoundVault>,
     ) -> Result<(), VaultError> {
-        let now = self.see(transaction, operation, key)?;
-        if Arc::ptr_eq(&now.vault, &seen.vault) && now.granted == seen.granted {
-            Ok(())
-        } else {
-            Err(VaultError::Contended(self.name.clone()))
-        }
+        let now = self.vault.live_vault(transaction, &self.name)?;
+        if Arc::ptr_eq(&now, seen) { Ok(()) } else { Err(VaultError::Contended(self.name.clone())) }
     }
-}
-
-/// What a decision was made on.
-struct Seen {
-    vault: Arc<FoundVault>,
-    granted: bool,
 }

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::DataPlane;
 use crate::{
-    Vault, VaultError,
-    access::{KeyOperation, Operation},
+    VaultError,
+    access::{KeyOperation, Operation, authorize},
     crypto::{CryptoError, EncryptionAlgorithm, Purpose, SignatureAlgorithm},
     keys::{FoundKey, FoundVersion},
 };
@@ -151,17 +151,16 @@ impl DataPlane<'_> {
         let vault = self.vault;
         let permission = operation.permission();
         let (seen, found) = vault.database.read(|transaction| {
-            let seen = self.see(transaction, permission, Some(name))?;
-            let found = vault.live_key(transaction, &seen.vault, name).and_then(|key| {
+            let seen = vault.live_vault(transaction, &self.name)?;
+            let found = vault.live_key(transaction, &seen, name).and_then(|key| {
                 let version = vault.version_in(transaction, &self.name, &key, version)?;
                 Ok((key, version))
             });
             Ok::<_, VaultError>((seen, found))
         })?;
-        let (caller, roles) = (&self.caller, self.roles);
-        Vault::decide(&seen.vault, caller, permission, Some(name), seen.granted, roles)?;
+        authorize(&seen.properties, &self.caller, permission, Some(name), self.roles)?;
         let (key, version) = found?;
-        let id = version.id(&seen.vault.properties.name, &key);
+        let id = version.id(&seen.properties.name, &key);
         check_use(&version, &id, operation, vault.clock.wall())?;
         Ok((id, key, version))
     }

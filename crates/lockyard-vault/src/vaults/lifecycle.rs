@@ -2,7 +2,7 @@
 
 use lockyard_base::Timestamp;
 use lockyard_keyring::{KeyId, VaultAddress};
-use rusqlite::{Transaction, params};
+use rusqlite::Transaction;
 
 use super::{DeletedAt, FoundVault, VaultProperties};
 use crate::{Vault, VaultError};
@@ -19,19 +19,14 @@ pub struct Purged {
 }
 
 impl Vault {
-    /// Deletes a vault; it can be recovered until its retention ends. Grants on its keys are
-    /// dropped for good, as role assignments are (BEHAVIOUR rule 47).
+    /// Deletes a vault; it can be recovered until its retention ends. Whoever keeps role
+    /// assignments drops those at the vault (BEHAVIOUR rule 47).
     pub fn delete_vault(&self, name: &VaultAddress) -> Result<VaultProperties, VaultError> {
         self.change(|transaction| {
             let found = self.live_vault(transaction, name)?;
             let mut vault = found.properties.clone();
             vault.deleted = Some(deletion(self.clock.wall(), vault.retention_days));
             self.update_vault(transaction, found.row(), &vault)?;
-            transaction.execute(
-                "DELETE FROM key_grant WHERE key_id IN
-                     (SELECT key_id FROM key WHERE vault_id = ?1)",
-                params![found.row().as_bytes()],
-            )?;
             Ok(vault)
         })
     }

@@ -138,13 +138,23 @@ impl PutVault {
 }
 
 impl Vault {
-    /// Makes a vault as operators do: without a placement, with access policies, none yet.
+    /// Makes a vault without a placement and with access policies, none yet.
     pub fn create_vault(&self, name: &VaultAddress) -> Result<(), VaultError> {
+        self.create_unplaced(name, VaultChange::default())
+    }
+
+    /// Makes a vault as operators do: without a placement, and with roles, so that whoever
+    /// administers the key vaults of its subscription has it as soon as it is placed.
+    pub fn create_vault_with_roles(&self, name: &VaultAddress) -> Result<(), VaultError> {
+        let model = ModelChoice::Typed(true);
+        self.create_unplaced(name, VaultChange { model, ..VaultChange::default() })
+    }
+
+    fn create_unplaced(&self, name: &VaultAddress, change: VaultChange) -> Result<(), VaultError> {
         self.change(|transaction| match self.find_vault(transaction, name)? {
             Some(found) if found.is_live() => Err(VaultError::VaultExists(name.clone())),
             Some(_) => Err(VaultError::VaultDeleted(name.clone())),
             None => {
-                let change = VaultChange::default();
                 let made = self.new_vault(name, Placement::unplaced(), change)?;
                 self.insert_vault(transaction, &made)
             }

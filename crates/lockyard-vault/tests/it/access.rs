@@ -15,8 +15,8 @@ use lockyard_vault::{
 use proptest::prelude::*;
 
 use crate::support::{
-    ADMIN, REGISTRY, RSA, TENANT, World, admin, caller, guid, key, make, policy, provider, refused,
-    told,
+    ADMIN, REGISTRY, RSA, TENANT, World, admin, allow, caller, guid, key, make, policy,
+    provider_of, refused, told,
 };
 
 #[test]
@@ -152,8 +152,7 @@ fn scene() -> Scene {
     make(&vault, "kvone", VaultChange::default());
     let id = vault.ensure_key(&key("kvone", "release"), RSA, &KeySettings::default()).unwrap().id;
     let directory = Arc::new(Directory::default());
-    let provider =
-        EmbeddedProvider::with_principals(Arc::clone(&vault), Arc::clone(&directory) as _);
+    let provider = EmbeddedProvider::new(Arc::clone(&vault), Arc::clone(&directory) as _);
     Scene { _world: world, vault, directory, provider, id }
 }
 
@@ -201,10 +200,6 @@ async fn a_registry_comes_and_goes_with_its_policy() {
     scene.wraps().await.expect("granted");
     scene.told_of(|| scene.vault.edit_policies(&name, PolicyEdit::Remove, needs()));
     scene.denied(Denial::NotAuthorized).await;
-    scene.told_of(|| scene.vault.grant(&REGISTRY, &scene.id.key));
-    scene.wraps().await.expect("a grant counts beside policies");
-    scene.told_of(|| scene.vault.revoke(&REGISTRY, &scene.id.key));
-    scene.denied(Denial::NotAuthorized).await;
 }
 
 #[tokio::test]
@@ -231,7 +226,7 @@ async fn a_registry_comes_and_goes_with_its_role() {
 async fn a_firewall_makes_the_vault_unreachable_and_denies_nothing() {
     let scene = scene();
     let name = scene.id.key.vault.clone();
-    scene.vault.grant(&REGISTRY, &scene.id.key).unwrap();
+    allow(&scene.vault, &REGISTRY, &name);
     let closed = |bypass_trusted_services| VaultChange {
         network: Some(NetworkRules {
             allow_by_default: false,
@@ -277,8 +272,8 @@ async fn an_elliptic_curve_key_is_no_customer_key() {
     let operations = Some([lockyard_vault::KeyOperation::Sign].into_iter().collect());
     let settings = KeySettings { operations, ..KeySettings::default() };
     let id = vault.ensure_key(&key("kvone", "ec"), crate::support::QUICK, &settings).unwrap().id;
-    vault.grant(&REGISTRY, &id.key).unwrap();
-    let provider = provider(&vault);
+    allow(&vault, &REGISTRY, &id.key.vault);
+    let provider = provider_of(&vault, TENANT);
     let versions = provider.versions(&REGISTRY, &id.key).await.unwrap();
     assert_eq!(versions[0].kind, lockyard_keyring::KeyKind::Other);
     let share = world.share();

@@ -10,7 +10,7 @@ use lockyard_audit::{Audit, AuditError, Event, MemoryAudit, Recorded};
 use lockyard_keyring::{KeyProvider as _, ProviderError};
 use lockyard_vault::{AuditedProvider, RsaSize};
 
-use crate::support::{REGISTRY, STRANGER, World, key, provider, refused};
+use crate::support::{REGISTRY, STRANGER, World, allow, key, provider, refused};
 
 #[tokio::test]
 async fn every_use_is_recorded_with_who_which_version_and_what_came_of_it() {
@@ -19,7 +19,7 @@ async fn every_use_is_recorded_with_who_which_version_and_what_came_of_it() {
     let id = key("payments", "release");
     vault.create_vault(&id.vault).expect("made");
     let version = vault.create_key(&id, RsaSize::R2048).expect("made");
-    vault.grant(&REGISTRY, &id).expect("granted");
+    allow(&vault, &REGISTRY, &id.vault);
     let audit = Arc::new(MemoryAudit::default());
     let audited = AuditedProvider::new(provider(&vault), Arc::clone(&audit) as _);
 
@@ -55,7 +55,7 @@ async fn a_use_that_cannot_be_recorded_is_out_of_reach_and_a_denial_stays_one() 
     let id = key("payments", "release");
     vault.create_vault(&id.vault).expect("made");
     let version = vault.create_key(&id, RsaSize::R2048).expect("made");
-    vault.grant(&REGISTRY, &id).expect("granted");
+    allow(&vault, &REGISTRY, &id.vault);
     let audit = Arc::new(MemoryAudit::default());
     let audited = AuditedProvider::new(provider(&vault), Arc::clone(&audit) as _);
     let wrapped = audited.wrap_key(&REGISTRY, &version, &world.share()).await.expect("granted");

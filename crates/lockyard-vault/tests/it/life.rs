@@ -5,14 +5,14 @@ use std::{fs, os::unix::fs::PermissionsExt as _, sync::Arc};
 use lockyard_base::chain;
 use lockyard_vault::{KeyTarget, OpenVaultError, RootKeyError, RsaSize, VaultError, VaultRootKey};
 
-use crate::support::{REGISTRY, World, key};
+use crate::support::{REGISTRY, World, allow, allowed, forbid, key};
 
 fn mode(path: &std::path::Path) -> u32 {
     fs::metadata(path).expect("there").permissions().mode() & 0o777
 }
 
 #[test]
-fn a_restart_finds_vaults_keys_versions_and_grants() {
+fn a_restart_finds_vaults_keys_versions_and_policies() {
     let world = World::new();
     let payments = key("payments", "release");
     let (first, second) = {
@@ -23,7 +23,7 @@ fn a_restart_finds_vaults_keys_versions_and_grants() {
         let first = vault.create_key(&payments, RsaSize::R2048).expect("a key");
         let second = vault.create_key(&payments, RsaSize::R3072).expect("a version");
         vault.create_key(&key("payments", "Backup"), RsaSize::R2048).expect("a key");
-        vault.grant(&REGISTRY, &payments).expect("granted");
+        allow(&vault, &REGISTRY, &payments.vault);
         vault.disable(&KeyTarget::Version(first.clone())).expect("disabled");
         (first, second)
     };
@@ -36,7 +36,7 @@ fn a_restart_finds_vaults_keys_versions_and_grants() {
     let versions: Vec<_> =
         vault.versions(&payments).unwrap().into_iter().map(|v| (v.id, v.enabled)).collect();
     assert_eq!(versions, [(second, true), (first, false)]);
-    assert_eq!(vault.grants(&payments).unwrap(), [REGISTRY]);
+    assert_eq!(allowed(&vault, &payments.vault), [REGISTRY]);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn no_name_can_be_read_in_the_directory() {
     let id = key("MarkerVault", "MarkerKey");
     vault.create_vault(&id.vault).unwrap();
     vault.create_key(&id, RsaSize::R2048).unwrap();
-    vault.grant(&REGISTRY, &id).unwrap();
+    allow(&vault, &REGISTRY, &id.vault);
     vault.disable(&KeyTarget::Key(id.clone())).unwrap();
     let search = |when: &str| {
         for (path, content) in world.files() {
@@ -213,15 +213,15 @@ fn every_change_raises_the_number_and_refusals_do_not() {
     raised("refused", false);
     vault.create_key(&id, RsaSize::R2048).unwrap();
     raised("create key", true);
-    vault.grant(&REGISTRY, &id).unwrap();
+    allow(&vault, &REGISTRY, &id.vault);
     raised("grant", true);
     vault.disable(&KeyTarget::Key(id.clone())).unwrap();
     raised("disable", true);
     vault.enable(&KeyTarget::Key(id.clone())).unwrap();
     raised("enable", true);
-    vault.revoke(&REGISTRY, &id).unwrap();
+    forbid(&vault, &REGISTRY, &id.vault);
     raised("revoke", true);
-    assert!(vault.grants(&id).unwrap().is_empty());
+    assert!(allowed(&vault, &id.vault).is_empty());
     raised("reading", false);
     assert_eq!(*Arc::clone(&vault).changes().borrow(), 6);
 }

@@ -10,7 +10,7 @@ use lockyard_vault::{
 use proptest::prelude::*;
 
 use crate::support::{
-    ADMIN, QUICK, REGISTRY, TENANT, World, admin, guid, key, make, place, policy, put, told,
+    ADMIN, QUICK, TENANT, World, admin, guid, key, make, place, policy, put, told,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -239,13 +239,12 @@ proptest! {
 }
 
 #[test]
-fn deletion_drops_grants_and_keeps_keys_policies_and_names() {
+fn deletion_keeps_keys_policies_and_names() {
     let world = World::new();
     let vault = world.open();
     let name = make(&vault, NAME, VaultChange::default());
     let id = key(NAME, "release");
     let version = vault.ensure_key(&id, QUICK, &KeySettings::default()).unwrap().id;
-    vault.grant(&REGISTRY, &id).unwrap();
     let deleted = vault.delete_vault(&name).unwrap().deleted.unwrap();
     assert_eq!(deleted.deleted, world.clock.wall());
     assert_eq!(deleted.purge, world.clock.wall() + 90 * DAY);
@@ -269,7 +268,6 @@ fn deletion_drops_grants_and_keeps_keys_policies_and_names() {
     assert!(matches!(recovered, PutVault::Recovered(_)), "{recovered:?}");
     assert_eq!(recovered.properties().policies, [policy(ADMIN, &["all"])]);
     assert_eq!(vault.versions(&id).unwrap()[0].id, version);
-    assert_eq!(vault.grants(&id).unwrap(), [], "grants do not come back");
 }
 
 #[test]

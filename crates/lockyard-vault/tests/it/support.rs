@@ -10,8 +10,8 @@ use lockyard_base::{Clock, Entropy, Guid, HandClock, SeededEntropy};
 use lockyard_keyring::{CustomerShare, Identity, KeyId, ProviderError, VaultAddress};
 use lockyard_vault::{
     AccessPolicy, Caller, CreateMode, Curve, DataPlane, EmbeddedProvider, KeyShape, NoRoles,
-    OpenVaultError, Permissions, Placement, PutVault, RsaSize, Source, Vault, VaultChange,
-    VaultError, VaultRequest, VaultRootKey,
+    OpenVaultError, Permissions, Placement, PolicyEdit, Principals, PutVault, Roles,
+    RolesUnavailable, RsaSize, Source, Vault, VaultChange, VaultError, VaultRequest, VaultRootKey,
 };
 use tempfile::TempDir;
 
@@ -101,8 +101,61 @@ pub(crate) fn key(vault: &str, name: &str) -> KeyId {
     KeyId { vault: vault.parse().expect("a vault"), name: name.parse().expect("a key") }
 }
 
+/// A directory in which every identity is there, in one tenant, and nobody has a role.
+#[derive(Debug)]
+struct Everybody(Guid);
+
+impl Roles for Everybody {
+    fn allow(&self, _: &Caller, _: &str, _: &str) -> Result<bool, RolesUnavailable> {
+        Ok(false)
+    }
+}
+
+impl Principals for Everybody {
+    fn managed_identity(&self, identity: &Identity) -> Result<Option<Caller>, RolesUnavailable> {
+        Ok(Some(Caller {
+            tenant: self.0,
+            object: Guid::from_bytes(*identity.as_bytes()),
+            application: None,
+            groups: Vec::new(),
+            resource: None,
+            source: Source::TrustedService,
+        }))
+    }
+}
+
+/// The provider for identities of this tenant.
+pub(crate) fn provider_of(vault: &Arc<Vault>, tenant: Guid) -> EmbeddedProvider {
+    EmbeddedProvider::new(Arc::clone(vault), Arc::new(Everybody(tenant)))
+}
+
+/// The provider for vaults without a place.
 pub(crate) fn provider(vault: &Arc<Vault>) -> EmbeddedProvider {
-    EmbeddedProvider::new(Arc::clone(vault))
+    provider_of(vault, guid(0))
+}
+
+/// Gives an identity what a registry needs of a vault, by policy.
+pub(crate) fn allow(vault: &Vault, identity: &Identity, name: &VaultAddress) {
+    edit(vault, PolicyEdit::Add, identity, name);
+}
+
+/// Takes from an identity what [`allow`] gave.
+pub(crate) fn forbid(vault: &Vault, identity: &Identity, name: &VaultAddress) {
+    edit(vault, PolicyEdit::Remove, identity, name);
+}
+
+fn edit(vault: &Vault, edit: PolicyEdit, identity: &Identity, name: &VaultAddress) {
+    let tenant = vault.vault(name).expect("read").expect("there").place.tenant;
+    let object = Guid::from_bytes(*identity.as_bytes());
+    let permissions = Permissions::of_a_registry();
+    let policy = AccessPolicy { tenant, object, application: None, permissions };
+    vault.edit_policies(name, edit, vec![policy]).expect("edited");
+}
+
+/// Who has what a registry needs of a vault.
+pub(crate) fn allowed(vault: &Vault, name: &VaultAddress) -> Vec<Identity> {
+    let policies = vault.vault(name).expect("read").expect("there").policies;
+    policies.iter().map(|policy| Identity::from_bytes(*policy.object.as_bytes())).collect()
 }
 
 /// The failure of a use that must not succeed.

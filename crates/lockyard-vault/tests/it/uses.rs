@@ -8,14 +8,14 @@ use lockyard_keyring::{
 };
 use lockyard_vault::{KeyTarget, RsaSize, Validity, Vault, VaultError};
 
-use crate::support::{REGISTRY, STRANGER, World, key, provider, refused};
+use crate::support::{REGISTRY, STRANGER, World, allow, allowed, forbid, key, provider, refused};
 
 fn with_key(world: &World) -> (Arc<Vault>, VersionedKeyId) {
     let vault = world.open();
     let id = key("payments", "release");
     vault.create_vault(&id.vault).expect("a new vault");
     let version = vault.create_key(&id, RsaSize::R2048).expect("a key");
-    vault.grant(&REGISTRY, &id).expect("granted");
+    allow(&vault, &REGISTRY, &id.vault);
     (vault, version)
 }
 
@@ -34,10 +34,9 @@ async fn keys_of_every_size_unwrap_what_they_wrapped_after_a_restart_too() {
     {
         let vault = world.open();
         vault.create_vault(&id.vault).unwrap();
-        vault.grant(&REGISTRY, &id).expect_err("there is no key yet");
+        allow(&vault, &REGISTRY, &id.vault);
         for size in [RsaSize::R2048, RsaSize::R3072, RsaSize::R4096] {
             let version = vault.create_key(&id, size).expect("a key");
-            vault.grant(&REGISTRY, &id).expect("granted");
             let wrap = provider(&vault).wrap_key(&REGISTRY, &version, &share).await.expect("wraps");
             assert_eq!(wrap.as_bytes().len(), size.bits() / 8);
             wrapped.push((version, wrap));
@@ -129,12 +128,13 @@ async fn only_a_granted_identity_may_use_a_key() {
         }
     };
     all_denied(&STRANGER).await;
-    vault.grant(&STRANGER, &version.key).expect("granted");
-    vault.grant(&STRANGER, &version.key).expect("granted again");
-    assert_eq!(vault.grants(&version.key).unwrap(), [REGISTRY, STRANGER]);
+    let name = &version.key.vault;
+    allow(&vault, &STRANGER, name);
+    allow(&vault, &STRANGER, name);
+    assert_eq!(allowed(&vault, name), [REGISTRY, STRANGER]);
     provider.unwrap_key(&STRANGER, &version, &wrap).await.expect("now it may");
-    vault.revoke(&REGISTRY, &version.key).expect("revoked");
-    vault.revoke(&REGISTRY, &version.key).expect("revoked again");
+    forbid(&vault, &REGISTRY, name);
+    forbid(&vault, &REGISTRY, name);
     all_denied(&REGISTRY).await;
     provider.unwrap_key(&STRANGER, &version, &wrap).await.expect("it still may");
 }
