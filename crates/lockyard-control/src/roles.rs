@@ -1,13 +1,16 @@
-//! Role assignments as key vaults ask for them.
+//! Role assignments and managed identities as key vaults ask for them.
 
 use std::sync::Arc;
 
 use lockyard_access::{
-    Directory, PrincipalId,
+    ClientId, Directory, PrincipalId,
     decision::{Action, Decision, Plane},
+    directory::PrincipalKind,
 };
 use lockyard_arm::Scope;
-use lockyard_vault::{Caller, Roles, RolesUnavailable};
+use lockyard_base::Guid;
+use lockyard_keyring::Identity;
+use lockyard_vault::{Caller, Principals, Roles, RolesUnavailable, Source};
 
 /// Answers with the directory as it is at the moment of the question: a role that was taken away
 /// is worth nothing from then on.
@@ -31,5 +34,24 @@ impl Roles for DirectoryRoles {
         let snapshot = self.0.snapshot();
         let decision = snapshot.decide(PrincipalId::new(caller.object), &action, &scope);
         Ok(matches!(decision, Decision::Allow { .. }))
+    }
+}
+
+impl Principals for DirectoryRoles {
+    fn managed_identity(&self, identity: &Identity) -> Result<Option<Caller>, RolesUnavailable> {
+        let snapshot = self.0.snapshot();
+        let id = PrincipalId::new(Guid::from_bytes(*identity.as_bytes()));
+        let Some(principal) = snapshot.principal(id).filter(|principal| principal.enabled) else {
+            return Ok(None);
+        };
+        let PrincipalKind::ManagedIdentity(resource) = &principal.kind else { return Ok(None) };
+        Ok(Some(Caller {
+            tenant: snapshot.tenant().guid(),
+            object: id.guid(),
+            application: principal.client.map(ClientId::guid),
+            groups: snapshot.groups_of(id).into_iter().map(PrincipalId::guid).collect(),
+            resource: Some(resource.to_string()),
+            source: Source::TrustedService,
+        }))
     }
 }

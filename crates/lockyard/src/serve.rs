@@ -115,12 +115,12 @@ impl Ready {
             Ok((instance, directory, issuer, Arc::new(tokens), leaf))
         })
         .await?;
+        instance.settle().await?;
         let default_registry = instance::default_registry(&instance, protection).await?;
         let (records, clock) = (instance.records.clone(), Arc::clone(&instance.machine.clock));
         let (keeper, kept) = (Arc::clone(&directory), default_registry.name.clone());
         let vaults = (instance.opened_vault(), names.suffix("vault"));
         let control = instance::blocking_outcome(move || {
-            instance::place_vaults(&keeper, &vaults.0.vault)?;
             instance::control(records, keeper, vaults, clock, &kept)
         })
         .await?;

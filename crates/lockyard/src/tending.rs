@@ -12,6 +12,7 @@ use lockyard_audit::Operation;
 use lockyard_base::{Clock, Timestamp, chain};
 use lockyard_keyring::VaultAddress;
 use lockyard_vault::{Purged, Rotations, Vault};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -31,7 +32,8 @@ pub(crate) fn start(
 ) {
     let clock = Arc::clone(&instance.machine.clock);
     tasks.spawn(tend(instance.opened_vault(), Arc::clone(directory), clock, stop.clone()));
-    tasks.spawn(hear(Arc::clone(directory), Arc::clone(&instance.vault), stop.clone()));
+    // What changes from here on is heard, not only from the job's first turn.
+    tasks.spawn(hear(directory.changes(), Arc::clone(&instance.vault), stop.clone()));
 }
 
 /// Does what is due, again and again.
@@ -56,8 +58,7 @@ async fn tend(
 }
 
 /// Lets whoever relies on a role ask again as soon as the directory has changed.
-async fn hear(directory: Arc<Directory>, vault: Arc<Vault>, stop: CancellationToken) {
-    let mut changes = directory.changes();
+async fn hear(mut changes: watch::Receiver<u64>, vault: Arc<Vault>, stop: CancellationToken) {
     let job = async {
         while changes.changed().await.is_ok() {
             vault.roles_changed();

@@ -108,7 +108,7 @@ impl Command {
         let lines = match self {
             Self::List(only) => list(vault, only)?,
             Self::Create(key, size) => {
-                vault_is_new = match vault.create_vault(&key.vault) {
+                vault_is_new = match vault.create_vault_with_roles(&key.vault) {
                     Ok(()) => true,
                     Err(VaultError::VaultExists(_)) => false,
                     Err(error) => return Err(error),

@@ -67,6 +67,8 @@ pub(crate) enum RegistryRequest {
         name: String,
         /// Its customer key, `vault/name` for the newest version.
         key: Option<String>,
+        /// The managed identity as which it asks for the key.
+        identity: Option<String>,
     },
     /// Lists all registries.
     List,
@@ -81,6 +83,15 @@ pub(crate) enum RegistryRequest {
         name: String,
         /// Whether everybody may pull from it, without a login.
         anonymous_pull: bool,
+    },
+    /// Makes a registry act as another managed identity.
+    AssignIdentity {
+        /// The registry's name.
+        name: String,
+        /// The identity: a name, a client id, an object id, a resource id, or `[system]`.
+        identity: String,
+        /// Whether the identity is given the use of the key first.
+        grant: bool,
     },
     /// Writes the parts of a blob with their keys.
     ExportPart {
@@ -108,6 +119,21 @@ pub(crate) enum IdentityRequest {
     },
     /// Lists all managed identities.
     List,
+    /// Lets an identity act again.
+    Enable {
+        /// The identity's client id.
+        client: String,
+    },
+    /// Lets an identity act no more, until it is enabled.
+    Disable {
+        /// The identity's client id.
+        client: String,
+    },
+    /// Deletes an identity with all its roles.
+    Delete {
+        /// The identity's client id.
+        client: String,
+    },
     /// Makes the secret header by which a program is an identity.
     Secret {
         /// The identity's client id.

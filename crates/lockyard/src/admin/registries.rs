@@ -11,19 +11,22 @@ use super::RegistryRequest;
 use crate::{
     export,
     failure::{Failure, OrFail as _, Outcome},
-    instance::{Instance, blocking, key_in_words as key, standing_in_words as standing},
+    instance::{
+        Instance, blocking, identity_in_words, key_in_words as key, standing_in_words as standing,
+        unknown_registry as unknown,
+    },
 };
 
 /// Performs a command; answers in lines for the operator.
 pub(crate) async fn perform(instance: &Instance, request: RegistryRequest) -> Outcome<Vec<String>> {
     match request {
-        RegistryRequest::Create { name, key } => {
+        RegistryRequest::Create { name, key, identity } => {
             let name: RegistryName = name.parse().or_fail()?;
             let key = match key {
                 Some(key) => Some(newest(instance, key.parse().or_fail()?).await?),
                 None => None,
             };
-            instance.create_registry(&name, key).await?;
+            instance.create_registry(&name, key, identity).await?;
             show(instance, &name).await
         }
         RegistryRequest::List => {
@@ -37,6 +40,11 @@ pub(crate) async fn perform(instance: &Instance, request: RegistryRequest) -> Ou
             if !registries.set_anonymous_pull(&name, anonymous_pull).await.or_fail()? {
                 return Err(unknown(&name));
             }
+            show(instance, &name).await
+        }
+        RegistryRequest::AssignIdentity { name, identity, grant } => {
+            let name: RegistryName = name.parse().or_fail()?;
+            instance.assign_identity(&name, &identity, grant).await?;
             show(instance, &name).await
         }
         RegistryRequest::ExportPart { registry, repository, digest, out } => {
@@ -71,16 +79,16 @@ async fn show(instance: &Instance, name: &RegistryName) -> Outcome<Vec<String>> 
         format!("standing:        {}", standing(instance, &summary)),
         format!("anonymous pull:  {anonymous_pull}"),
     ];
+    if let Some(identity) = summary.identity {
+        let words = identity_in_words(&*instance.directory()?, identity);
+        lines.insert(3, format!("identity:        {words}"));
+    }
     if let Some(since) = instance.keyring.confirmed_since(summary.id)
         && summary.customer_key.is_some()
     {
         lines.push(format!("confirmed:       {} s ago", since.as_secs()));
     }
     Ok(lines)
-}
-
-fn unknown(name: &RegistryName) -> Failure {
-    Failure::text(format!("there is no registry `{name}`"))
 }
 
 fn line(instance: &Instance, summary: &RegistrySummary) -> String {

@@ -168,8 +168,14 @@ async fn perform(instance: &Arc<Instance>, request: Request) -> Outcome<Vec<Stri
         }
         Request::Registry(request) => super::perform_on_registries(instance, request).await,
         Request::Identity(request) => {
-            let instance = Arc::clone(instance);
-            blocking_outcome(move || super::perform_on_identities(&instance, request)).await
+            let (keeper, changes) = (Arc::clone(instance), request.is_change());
+            let lines =
+                blocking_outcome(move || super::perform_on_identities(&keeper, request)).await?;
+            if changes {
+                // As above: a registry may act as this identity.
+                instance.keyring.changed().await;
+            }
+            Ok(lines)
         }
         Request::Upkeep(_) => Err(Failure::text("upkeep answers in several lines")),
     }

@@ -15,8 +15,14 @@ pub(super) enum IdentityCommand {
     Create(Create),
     /// List all managed identities
     List(List),
+    /// Let a managed identity act again
+    Enable(One),
+    /// Let a managed identity act no more: registries that act as it lock at once
+    Disable(One),
+    /// Delete a managed identity with all its roles: registries that act as it lock at once
+    Delete(One),
     /// Make the secret that programs send as IDENTITY_HEADER, and show it once; an older one ends
-    Secret(Secret),
+    Secret(One),
 }
 
 #[derive(Args, Debug)]
@@ -37,7 +43,7 @@ pub(super) struct List {
 }
 
 #[derive(Args, Debug)]
-pub(super) struct Secret {
+pub(super) struct One {
     /// The identity's client id
     client_id: String,
     #[command(flatten)]
@@ -50,7 +56,16 @@ pub(super) fn run(command: IdentityCommand, env: &Environment) -> Outcome {
             (data, IdentityRequest::Create { name, group: resource_group })
         }
         IdentityCommand::List(List { data }) => (data, IdentityRequest::List),
-        IdentityCommand::Secret(Secret { client_id, data }) => {
+        IdentityCommand::Enable(One { client_id, data }) => {
+            (data, IdentityRequest::Enable { client: client_id })
+        }
+        IdentityCommand::Disable(One { client_id, data }) => {
+            (data, IdentityRequest::Disable { client: client_id })
+        }
+        IdentityCommand::Delete(One { client_id, data }) => {
+            (data, IdentityRequest::Delete { client: client_id })
+        }
+        IdentityCommand::Secret(One { client_id, data }) => {
             (data, IdentityRequest::Secret { client: client_id })
         }
     };

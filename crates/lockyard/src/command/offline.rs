@@ -31,6 +31,7 @@ pub(super) fn on_registries(data: &DataConfig, request: RegistryRequest) -> Outc
         Some(dir) => {
             let instance = Instance::open(dir, data, Machine::real())?;
             let outcome = runtime()?.block_on(async {
+                instance.settle().await?;
                 instance.registries.admit_all().await.or_fail()?;
                 admin::perform_on_registries(&instance, request).await
             });
@@ -63,6 +64,7 @@ pub(super) fn upkeep(data: &DataConfig, request: UpkeepRequest) -> Outcome<Repor
             let instance = Instance::open(dir, data, Machine::real())?;
             let cancel = CancellationToken::new();
             let outcome = runtime()?.block_on(async {
+                instance.settle().await?;
                 instance.registries.admit_all().await.or_fail()?;
                 let (tell, told) = watch::channel(String::new());
                 let work = admin::perform_upkeep(&instance, request, &cancel, &tell);

@@ -14,7 +14,7 @@ use super::OpenedVault;
 use crate::failure::{OrFail as _, Outcome};
 
 /// The resource group of what the instance itself keeps.
-const GROUP: &str = "lockyard";
+pub(super) const GROUP: &str = "lockyard";
 const LOCATION: &str = "local";
 
 /// Gives a place to the vaults that operators made without one: without it, nobody's token is for
@@ -42,7 +42,7 @@ pub(crate) fn control(
 }
 
 /// The id under which roles are assigned at the default registry.
-fn registry_id(directory: &Directory, registry: &RegistryName) -> Outcome<ResourceId> {
+pub(super) fn registry_id(directory: &Directory, registry: &RegistryName) -> Outcome<ResourceId> {
     let subscription = directory.snapshot().subscription().id.guid();
     let group = Scope::of_resource_group(subscription, GROUP.parse().or_fail()?);
     let registry = group

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use lockyard_access::PrincipalId;
 use lockyard_audit::Operation;
-use lockyard_keyring::{Identity, KeyId, VersionedKeyId};
+use lockyard_keyring::{Identity, KeyId, VaultAddress, VersionedKeyId};
 use lockyard_oci::RegistryName;
 use lockyard_registry::{CustomerKey, RegistrySummary};
 use lockyard_vault::{RsaSize, VaultError};
 
-use super::{Deed, Instance};
+use super::{Deed, Instance, identity};
 use crate::failure::{Failure, OrFail as _, Outcome};
 
 /// The vault and the key that `quickstart` makes.
@@ -35,7 +36,7 @@ pub(crate) async fn default_registry(
             Protection::ServiceManaged => None,
             Protection::CustomerKey => Some(quickstart_key(instance).await?),
         };
-        instance.create_registry(&name, customer).await?;
+        instance.create_registry(&name, customer, None).await?;
     }
     instance.registries.admit_all().await.or_fail()?;
     let found = instance.registries.list().await.or_fail()?;
@@ -46,31 +47,61 @@ pub(crate) async fn default_registry(
 }
 
 impl Instance {
-    /// Makes a registry; as an identity of its own it gets the use of the customer key.
+    /// Makes a registry. As a managed identity, by default one of its own name, it gets the use of
+    /// the customer key; every step may be repeated.
     pub(crate) async fn create_registry(
         &self,
         name: &RegistryName,
         key: Option<VersionedKeyId>,
+        identity: Option<String>,
     ) -> Outcome {
         let customer = match key {
+            None if identity.is_some() => {
+                return Err(Failure::text("an identity is of use with a customer key alone")
+                    .advise("give both `--key` and `--identity`, or neither"));
+            }
             None => None,
             Some(key) => {
-                let identity = Identity::random(&*self.machine.entropy);
-                let (vault, granted) = (Arc::clone(&self.vault), key.key.clone());
-                let deed = Deed {
-                    operation: Operation::VAULT_ACCESS_POLICY_CHANGE,
-                    vault: Some(granted.vault.clone()),
-                    id: granted.to_string(),
-                    client: "lockyard: a new registry",
-                };
-                let done = blocking(move || vault.grant(&identity, &granted)).await;
-                self.trail(deed, done.as_ref().err()).await;
-                done?;
+                let directory = self.directory()?;
+                let registry = name.clone();
+                let principal = blocking_outcome(move || match identity.as_deref() {
+                    None => identity::ensure_named(&directory, registry.as_str()),
+                    Some(text) => match identity::Wanted::parse(text)? {
+                        identity::Wanted::Named(name) => identity::ensure_named(&directory, &name),
+                        wanted => wanted.find(&directory, &registry),
+                    },
+                })
+                .await?;
+                self.allow(&key.key.vault, principal, "lockyard: a new registry").await?;
+                let identity = Identity::from_bytes(*principal.guid().as_bytes());
                 Some(CustomerKey { provider: Arc::clone(&self.provider) as _, key, identity })
             }
         };
         self.registries.create(name, customer).await.or_fail()?;
         Ok(())
+    }
+
+    /// Lets an identity use the keys of a vault as registries do, and records it.
+    pub(crate) async fn allow(
+        &self,
+        vault: &VaultAddress,
+        identity: PrincipalId,
+        client: &'static str,
+    ) -> Outcome {
+        let (directory, keeper) = (self.directory()?, Arc::clone(&self.vault));
+        let (name, entropy) = (vault.clone(), Arc::clone(&self.machine.entropy));
+        let done = blocking_outcome(move || {
+            identity::allow(&directory, &keeper, &*entropy, &name, identity)
+        })
+        .await;
+        let deed = Deed {
+            operation: Operation::VAULT_ACCESS_POLICY_CHANGE,
+            vault: Some(vault.clone()),
+            id: identity.to_string(),
+            client,
+        };
+        self.trail(deed, done.as_ref().err()).await;
+        done
     }
 }
 
@@ -90,7 +121,7 @@ async fn quickstart_key(instance: &Instance) -> Outcome<VersionedKeyId> {
         client: "lockyard quickstart",
     };
     let done = blocking(move || {
-        match vault.create_vault(&key.vault) {
+        match vault.create_vault_with_roles(&key.vault) {
             Ok(()) | Err(VaultError::VaultExists(_)) => {}
             Err(error) => return Err(error),
         }

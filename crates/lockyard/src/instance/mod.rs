@@ -2,19 +2,21 @@
 //!
 //! A first start makes it in a fixed order, each step repeatable, so that a start that was cut off
 //! is finished by the next: service key file, database with its keys, vault, certificate
-//! authority, `bootstrap.json`, directory, and last the default registry. An instance with a registry
-//! is complete; what is missing then was lost, and is never made anew.
+//! authority, `bootstrap.json`, directory, the default registry's key, its identity and that one's
+//! right to the key, and last the default registry. An instance with a registry is complete; what
+//! is missing then was lost, and is never made anew.
 
 mod authority;
 mod control;
 mod crash;
 mod default_registry;
 mod directory;
+mod identity;
 mod issuer;
 mod standing;
 mod trail;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use lockyard_access::{Directory, Records};
 use lockyard_audit::{AuditLog, Opening, Settings, Unwritable};
@@ -29,6 +31,7 @@ pub(crate) use control::{control, place_vaults};
 pub(crate) use crash::check_after_crash;
 pub(crate) use default_registry::{Protection, blocking, blocking_outcome, default_registry};
 pub(crate) use directory::{Endpoints, bootstrap_file, renew_bootstrap};
+pub(crate) use identity::{identity_in_words, unknown_registry, user_assigned};
 pub(crate) use issuer::issuer;
 pub(crate) use standing::{key_in_words, standing_in_words};
 pub(crate) use trail::Deed;
@@ -39,7 +42,7 @@ use crate::{
     failure::{Failure, OrFail as _, Outcome},
     machine::Machine,
     service_secret,
-    wiring::Wiring,
+    wiring::{Registrar, Wiring},
 };
 
 /// The rooms of an instance, composed.
@@ -62,7 +65,7 @@ pub(crate) struct Instance {
     /// What was done with the embedded vault.
     pub(crate) audit: Arc<AuditLog>,
     /// Who there is, once it was asked for.
-    directory: OnceLock<Arc<Directory>>,
+    registrar: Registrar,
     /// Whether the instance was complete when it was opened.
     pub(crate) complete: bool,
     /// Nobody else may use the directory while this lives.
@@ -200,7 +203,8 @@ impl Instance {
         // With a registry in it, an instance is complete.
         let complete = !store.read_blocking(registry::list).or_fail()?.is_empty();
         let OpenedVault { vault, audit } = open_vault(data, &machine, may_found && !complete)?;
-        let provider = EmbeddedProvider::new(Arc::clone(&vault));
+        let registrar = Registrar::default();
+        let provider = EmbeddedProvider::new(Arc::clone(&vault), Arc::new(registrar.clone()));
         let provider = Arc::new(AuditedProvider::new(provider, Arc::clone(&audit) as _));
         let providers: Arc<dyn Providers> = Arc::new(Wiring::new(Arc::clone(&provider)));
         let keys: Arc<InstanceKeys> = opened.keys;
@@ -231,7 +235,7 @@ impl Instance {
             vault,
             provider,
             audit,
-            directory: OnceLock::new(),
+            registrar,
             complete,
             dir,
         })
@@ -244,21 +248,20 @@ impl Instance {
 
     /// The directory; a server founds or opens it before it answers, a command opens it. Blocks.
     pub(crate) fn directory(&self) -> Outcome<Arc<Directory>> {
-        if let Some(directory) = self.directory.get() {
-            return Ok(Arc::clone(directory));
+        if let Some(directory) = self.registrar.directory() {
+            return Ok(directory);
         }
         let Machine { clock, entropy } = &self.machine;
         let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
         let opened = Directory::open(self.records.clone(), clock, entropy).or_fail()?;
-        // Whoever came first at the same time: there is one directory for all.
-        Ok(Arc::clone(self.directory.get_or_init(|| opened)))
+        Ok(self.registrar.keep(opened))
     }
 
     /// Founds or opens the directory of an instance that clients reach there. Blocks.
     pub(crate) fn found_directory(&self, endpoints: &Endpoints) -> Outcome<Arc<Directory>> {
         let Self { records, dir, machine, complete, .. } = self;
         let opened = directory::directory(records, dir, endpoints, machine, *complete)?;
-        Ok(Arc::clone(self.directory.get_or_init(|| opened)))
+        Ok(self.registrar.keep(opened))
     }
 
     /// Wipes the keys and closes the database.
@@ -291,5 +294,7 @@ fn wrong_key(error: &instance::InstanceError) -> Failure {
     }
 }
 
+#[cfg(test)]
+mod identity_tests;
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,11 @@ pub(crate) fn key_in_words(summary: &RegistrySummary) -> String {
 pub(crate) fn standing_in_words(instance: &Instance, summary: &RegistrySummary) -> String {
     match instance.keyring.standing(summary.id) {
         Some(Standing::Unlocked) => "unlocked".to_owned(),
-        Some(Standing::Degraded) => "unlocked, but the vault does not confirm".to_owned(),
+        Some(Standing::Degraded) => {
+            let trouble = instance.keyring.trouble(summary.id);
+            let told = trouble.map(|text| format!(": {text}")).unwrap_or_default();
+            format!("unlocked, but the vault does not confirm{told}")
+        }
         Some(Standing::Locked(reason)) => match reason {
             LockReason::Starting => "locked, its key has not been asked for yet".to_owned(),
             LockReason::Denied(_, text) | LockReason::Unreachable(text) => {

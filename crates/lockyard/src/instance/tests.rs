@@ -8,18 +8,18 @@ use lockyard_base::{HandClock, SeededEntropy};
 use super::*;
 use crate::config::{AuditUnwritable, Domain, ServiceSource};
 
-struct World {
+pub(super) struct World {
     folder: tempfile::TempDir,
+    pub(super) clock: Arc<HandClock>,
     machine: Machine,
 }
 
 impl World {
-    fn new() -> Self {
-        let machine = Machine {
-            clock: Arc::new(HandClock::default()),
-            entropy: Arc::new(SeededEntropy::new(1)),
-        };
-        Self { folder: tempfile::tempdir().expect("a directory"), machine }
+    pub(super) fn new() -> Self {
+        let clock = Arc::new(HandClock::default());
+        let entropy = Arc::new(SeededEntropy::new(1));
+        let machine = Machine { clock: Arc::clone(&clock) as _, entropy };
+        Self { folder: tempfile::tempdir().expect("a directory"), clock, machine }
     }
 
     fn data(&self) -> DataConfig {
@@ -36,13 +36,13 @@ impl World {
         }
     }
 
-    fn start(&self) -> Outcome<Instance> {
+    pub(super) fn start(&self) -> Outcome<Instance> {
         let data = self.data();
         let dir = DataDir::prepare(&data.data_dir).or_fail()?;
         Instance::found_or_open(dir, &data, self.machine.clone())
     }
 
-    fn owner(instance: &Instance) -> Outcome<Arc<Directory>> {
+    pub(super) fn owner(instance: &Instance) -> Outcome<Arc<Directory>> {
         let endpoints = Endpoints {
             domain: Domain::default(),
             management: "https://management.localhost".to_owned(),
@@ -66,7 +66,7 @@ fn verifies(directory: &Directory, client: &str, secret: &str) -> bool {
     proof.principal() == directory.snapshot().owner().1
 }
 
-fn told(outcome: Outcome<impl Sized>) -> String {
+pub(super) fn told(outcome: Outcome<impl Sized>) -> String {
     match outcome {
         Ok(_) => panic!("it was not refused"),
         Err(failure) => failure.to_string(),
