@@ -19,6 +19,7 @@ mod disk;
 mod durable;
 mod export;
 mod full;
+mod house;
 mod http;
 mod image;
 mod killed;
@@ -27,6 +28,7 @@ mod lockout;
 mod outside;
 mod owner;
 mod push;
+mod revoked;
 mod rotation;
 mod sealed;
 mod search;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         ("lockout", lockout::stories()),
         ("owner", owner::stories()),
         ("push", push::stories()),
+        ("revoked", revoked::stories()),
         ("rotation", rotation::stories()),
         ("sealed", sealed::stories()),
         ("shutdown", shutdown::stories()),
