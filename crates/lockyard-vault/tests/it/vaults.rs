@@ -67,6 +67,7 @@ fn everything_that_is_stated_is_kept_and_what_is_not_is_left_alone() {
         for_deployment: Some(true),
         for_disk_encryption: Some(true),
         for_template_deployment: Some(true),
+        may_switch_model: true,
     };
     vault.put_vault(&name(), put(everything)).unwrap();
     let made = shown(&vault);
