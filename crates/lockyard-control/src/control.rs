@@ -17,6 +17,7 @@ use crate::{
     authorization::{Assignments, Definitions},
     decided,
     group::{self, Groups},
+    identity::{self, Identities},
     provider::{Provider, Providers},
     resources, subscription,
     trail::Trail,
@@ -26,7 +27,7 @@ use crate::{
 /// What the control plane stands on.
 #[derive(Debug)]
 pub struct Setup {
-    /// Where groups are kept.
+    /// Where groups are kept, and what belongs to identities.
     pub records: Records,
     /// Who there is, and who may do what.
     pub directory: Arc<Directory>,
@@ -58,7 +59,7 @@ impl Control {
     /// Opens the control plane, and makes the groups that the fixtures lie in; blocks.
     pub fn open(setup: Setup) -> Result<Arc<Self>, ControlError> {
         let Setup { records, directory, vault, vault_suffix, audit, clock, fixtures } = setup;
-        let groups = Groups::new(records);
+        let groups = Groups::new(records.clone());
         for fixture in &fixtures {
             if let (Some(id), Some(name)) = (fixture.subscription(), fixture.resource_group()) {
                 groups.ensure(&Scope::of_resource_group(id, name.clone()), clock.wall())?;
@@ -76,11 +77,13 @@ impl Control {
         let assignments =
             Assignments::new(Arc::clone(&directory), groups.clone(), Arc::clone(&vaults));
         let definitions = Definitions::new(Arc::clone(&directory));
+        let identities = Identities::new(Arc::clone(&directory), records, groups.clone());
         let mut table: Vec<(&'static str, Arc<dyn Provider>)> = vec![
             ("Microsoft.Authorization/roleAssignments", Arc::new(assignments)),
             ("Microsoft.Authorization/roleDefinitions", Arc::new(definitions)),
         ];
         table.extend(vault::providers(&vaults));
+        table.push((identity::TYPE, Arc::new(identities)));
         Ok(Arc::new(Self { directory, clock, groups, providers: Providers::new(table), fixtures }))
     }
 
@@ -344,7 +347,7 @@ impl Control {
 }
 
 /// The question whether the caller may do `action` at `scope`, to be asked beside the effect.
-fn allowed(
+pub(crate) fn allowed(
     call: &Call,
     action: Action,
     scope: Scope,

@@ -1,5 +1,5 @@
-//! The control plane: subscriptions, resource groups, key vaults, roles and who has them, the
-//! directory's objects.
+//! The control plane: subscriptions, resource groups, key vaults, managed identities, roles
+//! and who has them, the directory's objects.
 //!
 //! No HTTP and no SQL. Bodies of resources are JSON here, because two faces bring them: Resource
 //! Manager's, and templates. Every verb asks the decision itself, beside its effect, and before it
@@ -12,6 +12,7 @@ mod decided;
 mod directory;
 mod error;
 mod group;
+mod identity;
 mod provider;
 mod resources;
 mod roles;
@@ -26,5 +27,6 @@ pub use error::ControlError;
 pub use group::{
     GROUPS_MAX, LOCATION_BYTES_MAX, TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX,
 };
+pub use identity::IDENTITY_NAME_CHARS_MAX;
 pub use provider::{Acted, Put};
 pub use roles::DirectoryRoles;

@@ -385,3 +385,84 @@ async fn a_right_that_went_between_the_question_and_the_effect_counts_no_more() 
     };
     too_late(&world, hire, of_objects).await;
 }
+
+#[tokio::test]
+async fn an_identity_is_a_resource_with_tags_and_goes_with_its_roles() {
+    let world = World::new();
+    world.put("rg1", json!({"location": "eastus"})).await.unwrap();
+    let sub = format!("/subscriptions/{}", world.subscription());
+    let at = |group: &str, name: &str| -> ResourceId {
+        let kind = "providers/Microsoft.ManagedIdentity/userAssignedIdentities";
+        format!("{sub}/resourceGroups/{group}/{kind}/{name}").parse().unwrap()
+    };
+    let (control, owner) = (&world.control, call(world.owner()));
+    let id = at("rg1", "id1");
+    let put = async |id: &ResourceId, body: Value| control.put(&owner, id, &body).await;
+    let made = put(&id, json!({"location": "East US", "tags": {"a": "1"}})).await.unwrap();
+    let Put::Created(made) = made else { panic!("{made:?}") };
+    let principal: PrincipalId =
+        made["properties"]["principalId"].as_str().unwrap().parse().unwrap();
+    assert_eq!(made["type"], "Microsoft.ManagedIdentity/userAssignedIdentities");
+    assert_eq!((&made["name"], &made["location"]), (&json!("id1"), &json!("eastus")));
+    assert_eq!(made["properties"]["tenantId"], json!(control.tenant().to_string()));
+    assert_eq!(control.get(&owner, &at("RG1", "ID1")).await.unwrap(), made);
+
+    // Again is the same identity; what the body says of it counts.
+    let again = put(&id, json!({"location": "eastus"})).await.unwrap();
+    let Put::Replaced(again) = again else { panic!("{again:?}") };
+    assert_eq!(again["properties"], made["properties"]);
+    assert_eq!(again["tags"], json!({}));
+    let patched = control.patch(&owner, &id, &json!({"tags": {"b": "2"}})).await.unwrap();
+    assert_eq!(patched["tags"], json!({"b": "2"}));
+    let restarted = open(&world.records, &world.directory, &world.vaults, &world.clock);
+    assert_eq!(restarted.get(&owner, &id).await.unwrap(), patched);
+
+    for (id, body, code) in [
+        (&id, json!({"location": "westus2"}), "InvalidResourceLocation"),
+        (&at("rg1", "id2"), json!({}), "LocationRequired"),
+        (&at("nowhere", "id2"), json!({"location": "eastus"}), "ResourceGroupNotFound"),
+        (&at("rg1", "i.d"), json!({"location": "eastus"}), "InvalidResourceName"),
+        (&at("rg1", &"i".repeat(129)), json!({"location": "eastus"}), "InvalidResourceName"),
+    ] {
+        let refused = put(id, body).await.unwrap_err();
+        assert_eq!(refused.code().1, code, "{refused}");
+    }
+    put(&at("rg1", &"i".repeat(128)), json!({"location": "eastus"})).await.unwrap();
+
+    let all = control.resources(&owner, &sub.parse().unwrap()).await.unwrap();
+    assert!(all.iter().any(|one| one["name"] == "id1" && one["tags"]["b"] == "2"), "{all:?}");
+    let kind = "Microsoft.ManagedIdentity/userAssignedIdentities".parse().unwrap();
+    assert_eq!(control.list(&owner, &sub.parse().unwrap(), &kind).await.unwrap().len(), 2);
+    // Whoever has no role that shows identities is told nothing of them.
+    let puller = call(world.somebody(role_id::ACR_PULL));
+    for refused in [
+        control.get(&puller, &id).await.map(drop),
+        control.list(&puller, &sub.parse().unwrap(), &kind).await.map(drop),
+        control.put(&puller, &id, &json!({"location": "eastus"})).await.map(drop),
+        control.patch(&puller, &id, &json!({"tags": {}})).await.map(drop),
+        control.delete(&puller, &id).await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(ControlError::Denied { .. })), "{refused:?}");
+    }
+
+    world.give(principal, role_id::ACR_PULL);
+    let mut changes = world.directory.changes();
+    changes.mark_unchanged();
+    assert_eq!(control.delete(&owner, &id).await.unwrap().unwrap()["name"], "id1");
+    assert!(changes.has_changed().unwrap(), "whoever relied on it hears of it");
+    assert_eq!(control.delete(&owner, &id).await.unwrap(), None);
+    let snapshot = world.directory.snapshot();
+    assert!(snapshot.principal(principal).is_none());
+    assert!(snapshot.assignments().all(|one| one.principal != principal));
+    let gone = control.get(&owner, &id).await.unwrap_err();
+    assert_eq!(gone.code(), (404, "ResourceNotFound"));
+
+    // Another one of the same name is another identity.
+    let Put::Created(other) = put(&id, json!({"location": "westus2"})).await.unwrap() else {
+        panic!("it is not there any more")
+    };
+    assert_ne!(other["properties"]["principalId"], made["properties"]["principalId"]);
+    control.delete_group(&owner, world.subscription(), &group("rg1")).await.unwrap();
+    let managed = world.directory.snapshot().by_resource(&id).is_some();
+    assert!(!managed, "an identity goes with its group");
+}

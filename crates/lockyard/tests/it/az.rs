@@ -119,6 +119,8 @@ pub(crate) fn stories() -> Vec<Story> {
         #[needs(Az)]
         az_makes_a_service_principal_with_a_role_that_can_do_that_and_no_more,
         #[needs(Az)]
+        az_makes_shows_and_deletes_managed_identities,
+        #[needs(Az)]
         az_makes_users_groups_and_custom_roles,
     ]
 }
@@ -265,4 +267,54 @@ pub(crate) fn serve(world: &World) -> Server {
     let mut command = world.command("serve");
     command.args(["--public-port", "443"]);
     world.start(command)
+}
+
+fn az_makes_shows_and_deletes_managed_identities() {
+    let world = World::new();
+    let server = world.quickstart();
+    let (bootstrap, az) = (Bootstrap::of(&world), Cli::new(&world, &server, "owner"));
+    az.login_owner(&bootstrap);
+    az.run(&["group", "create", "-n", "rg1", "-l", "eastus"]);
+    let made = az.json(&["identity", "create", "-g", "rg1", "-n", "id1", "--tags", "a=1"]);
+    let word = |name: &str| made[name].as_str().expect("a text").to_owned();
+    let id = format!(
+        "{}/resourceGroups/rg1/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id1",
+        bootstrap.subscription()
+    );
+    assert_eq!((word("id"), word("name"), word("location")), (id, "id1".into(), "eastus".into()));
+    assert_eq!(word("tenantId"), bootstrap.word("tenantId"));
+    assert_eq!(made["tags"]["a"], "1");
+    let shown = az.json(&["identity", "show", "-g", "rg1", "-n", "id1"]);
+    assert_eq!(shown["principalId"], made["principalId"]);
+    assert_eq!(az.json(&["identity", "list", "-g", "rg1"])[0]["clientId"], made["clientId"]);
+
+    // The registry's own, and its role at its vault, are there like all others.
+    let all = az.json(&["identity", "list"]);
+    let names: Vec<&Value> =
+        all.as_array().expect("a list").iter().map(|one| &one["name"]).collect();
+    assert!(names.contains(&&Value::from("lockyard")), "{names:?}");
+    let own = az.run(&[
+        "identity",
+        "show",
+        "-g",
+        "lockyard",
+        "-n",
+        "lockyard",
+        "--query",
+        "principalId",
+        "-o",
+        "tsv",
+    ]);
+    let role = az.json(&["role", "assignment", "list", "--all", "--assignee", &own]);
+    assert_eq!(role[0]["roleDefinitionName"], "Key Vault Crypto Service Encryption User");
+    let scope = role[0]["scope"].as_str().expect("a text");
+    assert!(scope.ends_with("Microsoft.KeyVault/vaults/lockyard"), "{scope}");
+
+    az.run(&["identity", "delete", "-g", "rg1", "-n", "id1"]);
+    let told = az.refused(&["identity", "show", "-g", "rg1", "-n", "id1"]);
+    assert!(told.contains("ResourceNotFound"), "{told}");
+    // Without its identity the registry locks, and says how that is mended.
+    az.run(&["identity", "delete", "-g", "lockyard", "-n", "lockyard"]);
+    let refused = server.get("/v2/_catalog").expect(403);
+    assert!(refused.oci_error().1.contains("assign-identity"), "{}", refused.text());
 }

@@ -125,6 +125,14 @@ impl<'w> House<'w> {
         client.expect("it has a client id").to_owned()
     }
 
+    /// Returns the vault as it is put to be recovered.
+    #[track_caller]
+    pub(crate) fn vault(&self) -> Value {
+        let mut vault = self.manage("GET", &vault_path(), "2026-02-01", None).expect(200).json();
+        vault["properties"]["createMode"] = json!("recover");
+        vault
+    }
+
     /// Returns the path and the body of the registry's role at its vault.
     #[track_caller]
     pub(crate) fn role(&self) -> (String, Value) {
@@ -157,6 +165,12 @@ impl<'w> House<'w> {
     pub(crate) fn gauge(&self, name: &str) -> Option<u64> {
         gauge(&self.server.ops(), name)
     }
+}
+
+/// Returns the path of an identity in the instance's own group, behind its subscription.
+pub(crate) fn identity_path(name: &str) -> String {
+    let kind = "providers/Microsoft.ManagedIdentity/userAssignedIdentities";
+    format!("/resourceGroups/lockyard/{kind}/{name}")
 }
 
 /// Returns the path of the vault, behind its subscription.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::house::{House, KEY, VAULT, gauge};
+use crate::house::{House, KEY, VAULT, gauge, identity_path, vault_path};
 use crate::http::{Call, Reply};
 use crate::outside::{Story, stories};
 use crate::push;
@@ -45,7 +45,7 @@ struct Way {
     told: &'static str,
 }
 
-const WAYS: [Way; 6] = [
+const WAYS: [Way; 8] = [
     Way {
         name: "role removed",
         prepare: |house| vec![house.role()],
@@ -110,15 +110,60 @@ const WAYS: [Way; 6] = [
         told: "there is no key",
     },
     Way {
+        name: "vault deleted",
+        prepare: |house| vec![house.role(), (vault_path(), house.vault())],
+        take: |house, vault| {
+            house.manage("DELETE", &vault[1].0, "2026-02-01", None).expect(200);
+        },
+        give: |house, vault| {
+            let [role, vault] = &vault[..] else { panic!("a role and a vault") };
+            let recovered = house.manage("PUT", &vault.0, "2026-02-01", Some(&vault.1));
+            assert!([200, 201].contains(&recovered.status), "{}", recovered.text());
+            // The role went with the vault, and the refusal says so.
+            let told = || house.server.get("/v2/_catalog").text();
+            eventually("it is locked for its role", || told().contains("does not bring them back"));
+            house.manage("PUT", &role.0, "2022-04-01", Some(&role.1)).expect(201);
+        },
+        told: "there is no vault",
+    },
+    Way {
+        name: "policy removed",
+        prepare: |house| {
+            // From here on the vault goes by policies.
+            let properties = json!({"properties": {"enableRbacAuthorization": false}});
+            let policy = json!({"properties": {"accessPolicies": [{
+                "tenantId": house.vault()["properties"]["tenantId"],
+                "objectId": house.identity(),
+                "permissions": {"keys": ["get", "wrapKey", "unwrapKey"]},
+            }]}});
+            let path = format!("{}/accessPolicies", vault_path());
+            house.manage("PUT", &format!("{path}/add"), "2026-02-01", Some(&policy));
+            house.manage("PATCH", &vault_path(), "2026-02-01", Some(&properties)).expect(200);
+            vec![(path, policy)]
+        },
+        take: |house, policy| {
+            let (path, body) = &policy[0];
+            let path = format!("{path}/remove");
+            house.manage("PUT", &path, "2026-02-01", Some(body)).expect(200);
+        },
+        give: |house, policy| {
+            let (path, body) = &policy[0];
+            let path = format!("{path}/add");
+            let given = house.manage("PUT", &path, "2026-02-01", Some(body));
+            assert!([200, 201].contains(&given.status), "{}", given.text());
+        },
+        told: "az keyvault set-policy",
+    },
+    Way {
         name: "identity deleted",
         prepare: |house| {
             // Whoever mends it needs another identity; it is there in time.
             let made = house.operator(&["identity", "create", "successor"]);
             assert!(made.contains("successor"), "{made}");
-            vec![(house.client(), Value::Null)]
+            vec![(identity_path("lockyard"), Value::Null)]
         },
-        take: |house, client| {
-            house.ask(&json!({"identity": {"delete": {"client": client[0].0}}}));
+        take: |house, identity| {
+            house.manage("DELETE", &identity[0].0, "2024-11-30", None).expect(200);
         },
         give: |house, _| {
             let assign = json!({"name": "lockyard", "identity": "successor", "grant": true});
