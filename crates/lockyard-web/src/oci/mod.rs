@@ -131,7 +131,7 @@ async fn dispatch(call: &Call, body: Body) -> Answer {
     match (call.path.endpoint, call.method.as_str()) {
         // Answered before the registry was opened.
         (Endpoint::Ping, _) => Err(OciFailure::method(call.path.endpoint.methods())),
-        (Endpoint::Catalog, _) => catalog::list(call).await,
+        (Endpoint::Catalog | Endpoint::AcrCatalog, _) => catalog::list(call).await,
         (Endpoint::Tags, _) => tag::list(call).await,
         (Endpoint::Referrers, _) => referrer::list(call).await,
         (Endpoint::Blob, "DELETE") => blob::delete(call).await,

@@ -12,6 +12,8 @@ use percent_encoding::percent_decode_str;
 pub(crate) enum Endpoint {
     Ping,
     Catalog,
+    /// The same list where Azure's libraries look for it.
+    AcrCatalog,
     Tags,
     Manifest,
     Referrers,
@@ -26,6 +28,7 @@ impl Endpoint {
         match self {
             Self::Ping => "/v2/",
             Self::Catalog => "/v2/_catalog",
+            Self::AcrCatalog => "/acr/v1/_catalog",
             Self::Tags => "/v2/{name}/tags/list",
             Self::Manifest => "/v2/{name}/manifests/{reference}",
             Self::Referrers => "/v2/{name}/referrers/{digest}",
@@ -38,7 +41,7 @@ impl Endpoint {
     /// The methods that it answers.
     pub(crate) const fn methods(self) -> &'static [Method] {
         match self {
-            Self::Ping | Self::Catalog | Self::Tags | Self::Referrers => {
+            Self::Ping | Self::Catalog | Self::AcrCatalog | Self::Tags | Self::Referrers => {
                 &[Method::GET, Method::HEAD]
             }
             Self::Manifest => &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE],
@@ -66,6 +69,9 @@ impl OciPath {
     /// Takes a request's path apart; `None` if it is none of ours.
     pub(crate) fn split(path: &str) -> Option<Self> {
         let path = percent_decode_str(path).decode_utf8().ok()?;
+        if path == Endpoint::AcrCatalog.template() {
+            return Some(Self::bare(Endpoint::AcrCatalog));
+        }
         let rest = path.strip_prefix("/v2")?;
         if rest.is_empty() {
             return Some(Self::bare(Endpoint::Ping));

@@ -35,9 +35,13 @@ impl Question {
         }
         let repository = path.name.parse::<RepositoryName>().ok();
         let scope = repository.as_ref().map(|name| {
-            let words = match verb {
-                Verb::Push => "pull,push",
-                other => other.as_str(),
+            let words = match (path.endpoint, verb) {
+                // Who asks whether a blob is there is about to push it: some clients keep the first
+                // token that they get and never ask for a wider one. Whoever may only pull gets
+                // a token for that.
+                (Endpoint::Blob, Verb::Pull) if *method == Method::HEAD => "pull,push",
+                (_, Verb::Push) => "pull,push",
+                (_, other) => other.as_str(),
             };
             let scope = format!("repository:{name}:{words}");
             match mounted_from(path.endpoint, query) {
@@ -68,7 +72,7 @@ impl Question {
 fn verb(endpoint: Endpoint, method: &Method) -> Option<Verb> {
     match endpoint {
         Endpoint::Ping => None,
-        Endpoint::Catalog => Some(Verb::Catalog),
+        Endpoint::Catalog | Endpoint::AcrCatalog => Some(Verb::Catalog),
         Endpoint::Uploads | Endpoint::Upload => Some(Verb::Push),
         Endpoint::Tags | Endpoint::Referrers | Endpoint::Blob | Endpoint::Manifest => {
             Some(match *method {
@@ -102,11 +106,13 @@ mod tests {
         let scope = |text: &str| Some(text.to_owned());
         for (method, target, verb, expected) in [
             (Method::GET, "/v2/_catalog", Verb::Catalog, scope("registry:catalog:*")),
+            (Method::GET, "/acr/v1/_catalog", Verb::Catalog, scope("registry:catalog:*")),
             (Method::GET, "/v2/a/b/tags/list", Verb::Pull, scope("repository:a/b:pull")),
             (Method::HEAD, "/v2/a/manifests/v1", Verb::Pull, scope("repository:a:pull")),
             (Method::PUT, "/v2/a/manifests/v1", Verb::Push, scope("repository:a:pull,push")),
             (Method::DELETE, "/v2/a/manifests/v1", Verb::Delete, scope("repository:a:delete")),
             (Method::GET, "/v2/a/blobs/x", Verb::Pull, scope("repository:a:pull")),
+            (Method::HEAD, "/v2/a/blobs/x", Verb::Pull, scope("repository:a:pull,push")),
             (Method::DELETE, "/v2/a/blobs/x", Verb::Delete, scope("repository:a:delete")),
             (Method::GET, "/v2/a/referrers/x", Verb::Pull, scope("repository:a:pull")),
             (Method::POST, "/v2/a/blobs/uploads/", Verb::Push, scope("repository:a:pull,push")),

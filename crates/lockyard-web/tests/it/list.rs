@@ -28,6 +28,21 @@ async fn tags_come_in_pages_that_follow_each_other() {
 }
 
 #[tokio::test]
+async fn the_catalog_is_where_azures_libraries_look_for_it_too() {
+    let world = World::new().await;
+    let client = world.http();
+    for name in ["a", "b", "c"] {
+        let _digest = client.push_image(name, "v1", "").await;
+    }
+    for path in ["/v2/_catalog", "/acr/v1/_catalog"] {
+        let page = client.get(&format!("{path}?n=2")).await;
+        assert_eq!(page.text(), r#"{"repositories":["a","b"]}"#);
+        let next = format!(r#"<{path}?n=2&last=b>; rel="next""#);
+        assert_eq!(page.header("link"), next);
+    }
+}
+
+#[tokio::test]
 async fn odd_page_sizes_are_taken_as_they_are_meant() {
     let world = World::new().await;
     let client = world.http();

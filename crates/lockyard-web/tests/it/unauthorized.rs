@@ -15,6 +15,7 @@ async fn nothing_answers_without_a_login() {
         "/v2".to_owned(),
         "/v2/".to_owned(),
         "/v2/_catalog".to_owned(),
+        "/acr/v1/_catalog".to_owned(),
         "/v2/app/tags/list".to_owned(),
         "/v2/app/manifests/latest".to_owned(),
         format!("/v2/app/manifests/{digest}"),
@@ -43,6 +44,7 @@ async fn other_methods_are_told_which_ones_there_are() {
     for (path, allowed) in [
         ("/v2/".to_owned(), "GET, HEAD"),
         ("/v2/_catalog".to_owned(), "GET, HEAD"),
+        ("/acr/v1/_catalog".to_owned(), "GET, HEAD"),
         ("/v2/a/tags/list".to_owned(), "GET, HEAD"),
         ("/v2/a/manifests/b".to_owned(), "GET, HEAD, PUT, DELETE"),
         (format!("/v2/a/referrers/{digest}"), "GET, HEAD"),
