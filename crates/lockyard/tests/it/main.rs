@@ -20,6 +20,7 @@ mod durable;
 mod export;
 mod full;
 mod house;
+mod hidden;
 mod http;
 mod image;
 mod killed;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         ("durable", durable::stories()),
         ("export", export::stories()),
         ("full", full::stories()),
+        ("hidden", hidden::stories()),
         ("killed", killed::stories()),
         ("lockout", lockout::stories()),
         ("logins", logins::stories()),
