@@ -7,7 +7,7 @@ use super::{
     certificate::CertificateError,
     limit::{
         AUDIENCES_MAX, FEDERATED_MAX, GROUP_DEPTH_MAX, NAME_CHARS_MAX, PASSWORD_BYTES_MAX,
-        PASSWORD_CHARS_MIN, UPN_BYTES_MAX, URI_BYTES_MAX,
+        PASSWORD_CHARS_MIN, UPN_BYTES_MAX, UPN_NAME_BYTES_MAX, URI_BYTES_MAX,
     },
 };
 use crate::{RecordError, decision::RoleDefinitionError};
@@ -110,7 +110,10 @@ pub enum ChangeError {
     )]
     Name,
     /// A sign-in name.
-    #[error("a user principal name looks like `name@domain` and has at most {UPN_BYTES_MAX} bytes")]
+    #[error(
+        "a user principal name looks like `name@domain`, with at most {UPN_NAME_BYTES_MAX} bytes \
+         before the `@` and at most {UPN_BYTES_MAX} altogether"
+    )]
     Upn,
     /// A password.
     #[error(

@@ -28,8 +28,11 @@ pub const MEMBERS_MAX: usize = 5_000;
 pub const GROUP_DEPTH_MAX: usize = 8;
 /// The longest display name in characters.
 pub const NAME_CHARS_MAX: usize = 256;
-/// The longest name that a user signs in with, in bytes.
-pub const UPN_BYTES_MAX: usize = 113;
+/// The longest part before the `@` of the name that a user signs in with, in bytes.
+pub const UPN_NAME_BYTES_MAX: usize = 64;
+/// The longest name that a user signs in with, in bytes. Azure has 113; this has room for the longest
+/// domain that an instance may have, 190 bytes.
+pub const UPN_BYTES_MAX: usize = UPN_NAME_BYTES_MAX + 1 + 190;
 /// The shortest password in characters.
 pub const PASSWORD_CHARS_MIN: usize = 12;
 /// The longest password in bytes.

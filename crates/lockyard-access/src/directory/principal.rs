@@ -7,7 +7,7 @@ use lockyard_base::Timestamp;
 
 use super::{
     ChangeError, ClientId, CredentialId,
-    limit::{NAME_CHARS_MAX, UPN_BYTES_MAX},
+    limit::{NAME_CHARS_MAX, UPN_BYTES_MAX, UPN_NAME_BYTES_MAX},
     password::PasswordHash,
 };
 use crate::PrincipalId;
@@ -104,8 +104,9 @@ pub(super) fn checked_upn(upn: &str) -> Result<String, ChangeError> {
             && !part.ends_with('.')
     };
     match upn.split_once('@') {
-        Some((name, domain)) if sound(name) && sound(domain) && upn.len() <= UPN_BYTES_MAX => {
-            Ok(upn.to_owned())
+        Some((name, domain)) if sound(name) && sound(domain) => {
+            let fits = name.len() <= UPN_NAME_BYTES_MAX && upn.len() <= UPN_BYTES_MAX;
+            if fits { Ok(upn.to_owned()) } else { Err(ChangeError::Upn) }
         }
         _ => Err(ChangeError::Upn),
     }

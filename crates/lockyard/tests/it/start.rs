@@ -11,7 +11,9 @@ use std::process::Command;
 
 use rusqlite::Connection;
 
+use crate::credentials::Login;
 use crate::http;
+use crate::image::read_json;
 use crate::outside::{Need, Story, stories};
 use crate::push;
 use crate::world::{LOCKYARD, World, refusal, serving};
@@ -29,6 +31,7 @@ pub(crate) fn stories() -> Vec<Story> {
         a_damaged_database_is_refused_or_what_it_holds_is,
         a_database_that_is_something_else_is_refused,
         an_unknown_flag_is_refused_with_usage,
+        a_domain_of_the_greatest_length_founds_a_directory,
     ]
 }
 
@@ -64,7 +67,7 @@ fn a_first_start_makes_private_files_only() {
     push::small_image(&server, "team/app", "v1");
     let exposed = exposed(&world.data());
     assert!(exposed.is_empty(), "others can read: {exposed:?}");
-    let bootstrap = crate::image::read_json(&world.data().join("bootstrap.json"));
+    let bootstrap = read_json(&world.data().join("bootstrap.json"));
     let words = ["tenantId", "subscriptionId", "clientId", "clientSecret", "userName", "password"];
     for word in words.into_iter().chain(["managementEndpoint", "loginEndpoint", "caFile"]) {
         assert!(bootstrap[word].is_string(), "no `{word}` in bootstrap.json");
@@ -266,4 +269,24 @@ fn an_unknown_flag_is_refused_with_usage() {
     command.args(["serve", "--https", "not-an-address", "--data-dir"]).arg(world.data());
     says(&refusal(command), &["--https", "not-an-address"]);
     assert!(!world.data().exists(), "a directory was made for a command that makes no sense");
+}
+
+fn a_domain_of_the_greatest_length_founds_a_directory() {
+    let world = World::new();
+    let of = |length: usize| format!("{}b", "a.".repeat(length / 2));
+    let command = |domain: String| {
+        let mut command = world.command("serve");
+        command.args(["--http-login", "--domain", &domain]);
+        command
+    };
+    says(&refusal(command(of(191))), &["no domain", "190"]);
+    assert!(!world.data().join("bootstrap.json").exists());
+    let longest = format!("c{}", of(189));
+    let server = world.start(command(longest.clone()));
+    let bootstrap = read_json(&world.data().join("bootstrap.json"));
+    let word = |name: &str| bootstrap[name].as_str().expect("the file has it").to_owned();
+    assert_eq!(word("userName"), format!("owner@{longest}"));
+    let basic = Login { name: word("userName"), secret: word("password") }.basic();
+    let reply = server.ask("GET /v2/_catalog", &[("authorization", &basic)], b"");
+    assert_eq!(reply.status, 200);
 }

@@ -5,7 +5,10 @@ use lockyard_base::Clock as _;
 use super::world::{PASSWORD, World, sign_in};
 use crate::directory::{
     ChangeError, NewUser, Presented, ProveError,
-    limit::{FAILURES_FREE, FORGET_AFTER, GROUP_DEPTH_MAX, LOCK_FIRST, NAME_CHARS_MAX},
+    limit::{
+        FAILURES_FREE, FORGET_AFTER, GROUP_DEPTH_MAX, LOCK_FIRST, NAME_CHARS_MAX, UPN_BYTES_MAX,
+        UPN_NAME_BYTES_MAX,
+    },
 };
 
 #[tokio::test]
@@ -121,12 +124,14 @@ fn names_have_their_form_and_are_not_given_twice() {
     make("Ann", "ann@lockyard.test").unwrap();
     let again = make("Another", "ANN@lockyard.test");
     assert!(matches!(again, Err(ChangeError::Exists(_))));
-    for upn in
-        ["", "ann", "@x", "a@", "a b@x", "a@b@c", ".a@x", "ä@x", &format!("{}@x", "a".repeat(112))]
-    {
+    let of = |name: usize, domain: usize| format!("{}@{}", "a".repeat(name), "d".repeat(domain));
+    let (long, far) = (of(UPN_NAME_BYTES_MAX + 1, 1), of(UPN_NAME_BYTES_MAX, 191));
+    for upn in ["", "ann", "@x", "a@", "a b@x", "a@b@c", ".a@x", "ä@x", &long, &far] {
         assert!(matches!(make("Ann", upn), Err(ChangeError::Upn)), "{upn}");
     }
-    make("Long", &format!("{}@x", "a".repeat(111))).unwrap();
+    let longest = of(UPN_NAME_BYTES_MAX, 190);
+    assert_eq!(longest.len(), UPN_BYTES_MAX);
+    make("Long", &longest).unwrap();
     for name in ["", " Ann", "A\nnn", &"ä".repeat(NAME_CHARS_MAX + 1)] {
         assert!(matches!(make(name, "b@x"), Err(ChangeError::Name)), "{name}");
     }
