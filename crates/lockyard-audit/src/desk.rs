@@ -375,15 +375,21 @@ impl Desk {
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             tally.take(window, &*self.clock)
         };
-        if lines.is_empty() {
-            return Ok(());
+        let mut left = lines.len() as u64;
+        let mut done = Ok(());
+        // No write is longer than a batch of events: readers count on that.
+        for part in batches(lines) {
+            let count = part.len() as u64;
+            done = self.extra().and_then(|extra| self.write(extra, part)).map(drop);
+            if done.is_err() {
+                break;
+            }
+            left -= count;
         }
-        let count = lines.len() as u64;
-        let done = self.extra().and_then(|extra| self.write(extra, lines));
-        if done.is_err() {
-            self.miss(count);
+        if left > 0 {
+            self.miss(left);
         }
-        done.map(drop)
+        done
     }
 
     /// Lets go of segments that were kept long enough: signs that first, then removes them.
@@ -410,6 +416,25 @@ impl Desk {
             tracing::warn!(cause = %chain(&error), "the audit trail was closed without a checkpoint");
         }
     }
+}
+
+/// Lines in as many pieces as writes are needed for them.
+fn batches(lines: Vec<Vec<u8>>) -> Vec<Vec<Vec<u8>>> {
+    let mut batches: Vec<Vec<Vec<u8>>> = Vec::new();
+    let mut bytes = BATCH_BYTES_FULL;
+    for line in lines {
+        let room = batches
+            .last_mut()
+            .filter(|batch| batch.len() < BATCH_EVENTS_MAX && bytes < BATCH_BYTES_FULL);
+        if let Some(batch) = room {
+            bytes += line.len() + ENTRY_COST;
+            batch.push(line);
+        } else {
+            bytes = line.len() + ENTRY_COST;
+            batches.push(vec![line]);
+        }
+    }
+    batches
 }
 
 fn cost(lines: &[Vec<u8>]) -> usize {

@@ -58,7 +58,7 @@ pub struct Outcome {
 }
 
 /// Who asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Caller {
     /// From where; `None` inside this process.
     pub address: Option<IpAddr>,
@@ -71,7 +71,7 @@ pub struct Caller {
 }
 
 /// What was asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Asked {
     /// What the client calls itself.
     pub client: String,

@@ -43,7 +43,7 @@ pub use seam::{Audit, Recorded, Sequence};
 pub use settings::{
     BATCH_EVENTS_MAX, QUEUE_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Settings, Unwritable,
 };
-pub use tally::{ADDRESSES_MAX, KINDS_MAX};
+pub use tally::{ADDRESSES_MAX, KINDS_MAX, REPEATS_MAX};
 pub use verify::{VerifyError, verify};
 
 #[cfg(test)]

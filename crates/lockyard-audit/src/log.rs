@@ -164,6 +164,14 @@ impl Audit for AuditLog {
         answer.blocking_recv().unwrap_or(Err(AuditError::Closed))
     }
 
+    async fn append_first(&self, event: Event) -> Result<Recorded, AuditError> {
+        let first = {
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.is_first(&event, &*self.clock)
+        };
+        if first { self.append(event).await } else { Ok(Recorded::Counted) }
+    }
+
     fn note_unauthenticated(&self, kind: &'static str, address: Option<IpAddr>) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.note(kind, address, &*self.clock);

@@ -18,6 +18,16 @@ pub trait Audit: Send + Sync + fmt::Debug {
     /// The same where blocking is allowed; panics where it is not.
     fn append_blocking(&self, event: Event) -> Result<Recorded, AuditError>;
 
+    /// Records the first of events that are alike but for their time and correlation, and counts the
+    /// others of a window, whose count is recorded when the window is over.
+    ///
+    /// For what somebody may do thousands of times a second and what is done already, such as asking
+    /// for a token: the first is durable when this returns `Recorded::As`, a crash loses the counts
+    /// of at most one window.
+    async fn append_first(&self, event: Event) -> Result<Recorded, AuditError> {
+        self.append(event).await
+    }
+
     /// Counts a request that nobody in particular made: no token, a wrong one. Never waits.
     ///
     /// `kind` is a word of the code (`NoToken`), never something that a client sent.
@@ -29,6 +39,8 @@ pub trait Audit: Send + Sync + fmt::Debug {
 pub enum Recorded {
     /// It is durable, as this record.
     As(Sequence),
+    /// It is counted with others like it, the first of which was to be recorded.
+    Counted,
     /// It could not be recorded, and the settings say to go on all the same.
     Lost,
 }

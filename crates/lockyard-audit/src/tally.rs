@@ -1,11 +1,13 @@
-//! Counts what anybody can cause without a key: requests that nobody in particular made.
+//! Counts what is not recorded one by one: requests that nobody in particular made, and what
+//! somebody does again and again.
 //!
-//! One event for each would let strangers fill the disk. They are counted by kind, with some of the
-//! addresses, and a window's count is recorded as one event. A crash loses the counts of at most
-//! one window.
+//! One event for each of the first would let strangers fill the disk. They are counted by kind, with
+//! some of the addresses, and a window's count is recorded as one event. Of the second the first is
+//! recorded and those that are like it are counted, each kind for a window of its own. A crash loses
+//! the counts of at most one window.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     mem,
     net::IpAddr,
     time::Duration,
@@ -23,6 +25,9 @@ pub const KINDS_MAX: usize = 32;
 /// Addresses that are remembered of one kind in one window.
 pub const ADDRESSES_MAX: usize = 16;
 
+/// Kinds of repeated events that are counted at once; what is like none of them is recorded.
+pub const REPEATS_MAX: usize = 1024;
+
 const OTHERS: &str = "Others";
 
 /// The counts of the present window.
@@ -30,6 +35,27 @@ const OTHERS: &str = "Others";
 pub(crate) struct Tally {
     since: Option<(BootInstant, Timestamp)>,
     kinds: BTreeMap<&'static str, Count>,
+    repeats: HashMap<Likeness, Repeat>,
+}
+
+/// What events have in common that are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Likeness {
+    operation: Operation,
+    status: u16,
+    resource: String,
+    caller: crate::Caller,
+    asked: crate::Asked,
+    reason: String,
+}
+
+/// An event that was recorded, and how many like it came after.
+#[derive(Debug)]
+struct Repeat {
+    event: Event,
+    started: BootInstant,
+    since: Timestamp,
+    count: u64,
 }
 
 #[derive(Debug, Default)]
@@ -49,8 +75,45 @@ impl Tally {
         }
     }
 
-    /// Takes the lines of a window that is over; none if there is none.
+    /// Whether an event is to be recorded: it is like none of this window. The others are counted.
+    pub(crate) fn is_first(&mut self, event: &Event, clock: &dyn Clock) -> bool {
+        let likeness = Likeness {
+            operation: event.operation,
+            status: event.outcome.status,
+            resource: event.resource.clone(),
+            caller: event.caller.clone(),
+            asked: event.request.clone(),
+            reason: event.reason.clone(),
+        };
+        if let Some(repeat) = self.repeats.get_mut(&likeness) {
+            repeat.count = repeat.count.saturating_add(1);
+            return false;
+        }
+        if self.repeats.len() < REPEATS_MAX {
+            let (started, since) = (clock.boot(), clock.wall());
+            let repeat = Repeat { event: event.clone(), started, since, count: 0 };
+            let _none = self.repeats.insert(likeness, repeat);
+        }
+        true
+    }
+
+    /// Takes the lines of all windows that are over.
     pub(crate) fn take(&mut self, window: Option<Duration>, clock: &dyn Clock) -> Vec<Vec<u8>> {
+        let mut lines = self.take_kinds(window, clock);
+        let now = clock.boot();
+        let over =
+            |repeat: &Repeat| window.is_none_or(|window| now.since(repeat.started) >= window);
+        let repeats = self.repeats.extract_if(|_, repeat| over(repeat));
+        lines.extend(repeats.filter(|(_, repeat)| repeat.count > 0).map(|(_, repeat)| {
+            let Repeat { event, since, count, .. } = repeat;
+            let (since, kind) = (rfc3339(since), "Repeated");
+            let more = Tallied { count, since, kind, addresses: Vec::new() };
+            event.line(clock.wall(), Some(more))
+        }));
+        lines
+    }
+
+    fn take_kinds(&mut self, window: Option<Duration>, clock: &dyn Clock) -> Vec<Vec<u8>> {
         let Some((started, since)) = self.since else { return Vec::new() };
         if window.is_some_and(|window| clock.boot().since(started) < window) {
             return Vec::new();
@@ -107,5 +170,46 @@ mod tests {
             line["properties"]["kind"] == OTHERS && line["properties"]["count"] == 2
         });
         assert_eq!(others.count(), 1);
+    }
+
+    #[test]
+    fn the_first_of_a_kind_is_recorded_and_the_others_are_counted_for_a_window() {
+        let clock = HandClock::default();
+        let (mut tally, window) = (Tally::default(), Duration::from_secs(60));
+        let event = |who: &str| {
+            let mut event = Event::new(Operation::AUTHENTICATION, "", Outcome::ok());
+            event.caller.object_id = who.to_owned();
+            event
+        };
+        assert!(tally.is_first(&event("ann"), &clock));
+        let mut again = event("ann");
+        again.correlation = "another".to_owned();
+        again.took = Duration::from_secs(1);
+        assert!(!tally.is_first(&again, &clock) && !tally.is_first(&again, &clock));
+        assert!(tally.is_first(&event("bob"), &clock));
+        clock.advance(Duration::from_micros(59_999_999));
+        assert!(tally.take(Some(window), &clock).is_empty());
+        clock.advance(Duration::from_micros(1));
+        let lines = tally.take(Some(window), &clock);
+        assert_eq!(lines.len(), 1, "what came once is told once");
+        let line: serde_json::Value = serde_json::from_slice(&lines[0]).expect("JSON");
+        assert_eq!(line["identity"]["claim"]["oid"], "ann");
+        assert_eq!(line["properties"]["count"], 2);
+        assert_eq!(line["properties"]["kind"], "Repeated");
+        assert_eq!(line["properties"]["since"], "2023-11-14T22:13:20Z");
+        assert!(tally.is_first(&event("ann"), &clock), "another window begins");
+    }
+
+    #[test]
+    fn so_many_kinds_are_counted_and_what_is_like_none_of_them_is_recorded() {
+        let (clock, mut tally) = (HandClock::default(), Tally::default());
+        let event = |number: usize| {
+            Event::new(Operation::AUTHENTICATION, number.to_string(), Outcome::ok())
+        };
+        for number in 0..=REPEATS_MAX {
+            assert!(tally.is_first(&event(number), &clock));
+        }
+        assert!(!tally.is_first(&event(REPEATS_MAX - 1), &clock));
+        assert!(tally.is_first(&event(REPEATS_MAX), &clock));
     }
 }

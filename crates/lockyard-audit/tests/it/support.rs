@@ -101,7 +101,7 @@ pub(crate) fn event(id: &str) -> Event {
 pub(crate) async fn append(log: &AuditLog, id: &str) -> u64 {
     match log.append(event(id)).await.unwrap() {
         Recorded::As(sequence) => sequence.number(),
-        Recorded::Lost => unreachable!("the log refuses what it cannot record"),
+        Recorded::Counted | Recorded::Lost => unreachable!("the log refuses what it cannot record"),
     }
 }
 
