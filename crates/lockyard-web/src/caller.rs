@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode, header};
 use lockyard_access::{
+    PrincipalId,
     directory::{ClientId, ProveError},
     issuer::{Audience, TokenError},
     registry_token::{AccessToken, Holder, RefreshToken, RegistryTokenError},
@@ -187,6 +188,14 @@ impl Login {
         let directory = Arc::clone(&faces.directory);
         let caller = Caller::Known(Known { directory, holder, proven, limit });
         Self { caller, shown: true, until: None }
+    }
+
+    /// Who it is, if it is somebody in particular.
+    pub(crate) fn principal(&self) -> Option<PrincipalId> {
+        match &self.caller {
+            Caller::Known(known) => Some(known.holder.principal),
+            Caller::Anonymous | Caller::Loopback => None,
+        }
     }
 
     fn standing(self) -> Result<Self, LoginError> {

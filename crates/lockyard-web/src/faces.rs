@@ -12,8 +12,8 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use http::{HeaderMap, StatusCode, Version, header, request::Parts};
-use lockyard_access::{Directory, Issuer, registry_token::RegistryTokens};
+use http::{Extensions, HeaderMap, StatusCode, Version, header, request::Parts};
+use lockyard_access::{Directory, Issuer, issuer::Audience, registry_token::RegistryTokens};
 use lockyard_base::{Clock, Entropy};
 use lockyard_control::{Control, Objects};
 use lockyard_oci::{ErrorCode, RegistryName};
@@ -29,8 +29,9 @@ use crate::{
     limit::{HEADER_BYTES_MAX, URL_BYTES_MAX},
     linger::Loan,
     login, oci,
-    trace::{Correlations, Watch},
+    trace::{Correlation, Correlations, Watch},
     vault::{self, KeyVaults},
+    witness::{Actor, Change, SIGN_IN, Witness, kind_of_login},
 };
 
 /// What the HTTP faces stand on.
@@ -138,19 +139,73 @@ async fn enter(State(door): State<Arc<Door>>, request: Request) -> Response {
             oci::answer(&door, Ok(site), request, watch.correlation()).await
         }
         Ok(House::Login) => {
-            let Faces { issuer, entropy, .. } = &door.faces;
-            let house = login::House { issuer, entropy: &**entropy };
+            let Faces { issuer, entropy, directory, .. } = &door.faces;
+            let witness = door.faces.witness(FixedHost::Login, &request, watch.correlation());
+            let (witness, entropy) = (&witness, &**entropy);
+            let house = login::House { issuer, entropy, directory, witness };
             login::answer(house, request, watch.correlation()).await
         }
-        Ok(House::Management) => arm::answer(&door.faces, request, watch.correlation()).await,
+        Ok(House::Management) => {
+            witnessed(&door, FixedHost::Management, request, watch.correlation()).await
+        }
         Ok(House::Vault(label)) => {
             vault::answer(&door.faces, &label, request, watch.correlation()).await
         }
-        Ok(House::Graph) => graph::answer(&door.faces, request, watch.correlation()).await,
+        Ok(House::Graph) => witnessed(&door, FixedHost::Graph, request, watch.correlation()).await,
         Err(failure) => oci::answer(&door, Err(failure), request, watch.correlation()).await,
     };
     loan.settle(response.status()).await;
     watch.finish(response)
+}
+
+/// Answers a request to Resource Manager or to the directory; what it changes is recorded first.
+///
+/// Whoever asks for a change and goes away keeps it out of no trail: both happen in a task of their
+/// own, which nothing cancels.
+async fn witnessed(
+    door: &Arc<Door>,
+    house: FixedHost,
+    request: Request,
+    correlation: &Correlation,
+) -> Response {
+    let audience = if house == FixedHost::Graph { Audience::Graph } else { Audience::Management };
+    let witness = || door.faces.witness(house, &request, correlation);
+    let Some(change) = Change::of(&request, &door.faces.issuer, audience, witness) else {
+        return managed(&door.faces, house, request, correlation).await;
+    };
+    let (door, correlation) = (Arc::clone(door), correlation.clone());
+    let doing = tokio::spawn(async move {
+        let response = managed(&door.faces, house, request, &correlation).await;
+        change.settle(response.status(), &door.faces.directory).await;
+        response
+    });
+    match doing.await {
+        Ok(response) => response,
+        // Nothing aborts it, so that it can only have panicked; the connection ends as it would have.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+async fn managed(
+    faces: &Faces,
+    house: FixedHost,
+    request: Request,
+    correlation: &Correlation,
+) -> Response {
+    if house == FixedHost::Graph {
+        graph::answer(faces, request, correlation).await
+    } else {
+        arm::answer(faces, request, correlation).await
+    }
+}
+
+impl Faces {
+    /// A witness of a request to one of the fixed names.
+    fn witness(&self, house: FixedHost, request: &Request, correlation: &Correlation) -> Witness {
+        let uri = format!("{}{}", self.names.origin(house), request.uri().path());
+        let of = (request.headers(), request.extensions());
+        Witness::new(&self.vaults.audit, &self.clock, of, uri, correlation)
+    }
 }
 
 impl Door {
@@ -221,16 +276,50 @@ impl Door {
     /// Finds out who is asking; those who say it wrongly are refused like those who do not.
     pub(crate) async fn login(
         &self,
-        headers: &HeaderMap,
+        parts: &Parts,
         site: &Site,
+        correlation: &Correlation,
     ) -> Result<Login, OciFailure> {
         if matches!(self.listener, Listener::Http { .. }) && !self.faces.http_login {
             return Ok(Login::LOOPBACK);
         }
-        let refuse = |error: LoginError| error.into_failure(site.challenge.clone());
-        let shown = Shown::of(headers).map_err(refuse)?;
+        let witness =
+            || self.witness(site, (&parts.headers, &parts.extensions), "/v2/", correlation);
+        let refuse = |error: LoginError| {
+            witness().refused(kind_of_login(&error));
+            error.into_failure(site.challenge.clone())
+        };
+        let shown = Shown::of(&parts.headers).map_err(refuse)?;
+        // Who bears a token was seen when it was given out.
+        let signs_in = matches!(shown, Shown::Basic(_));
         let login_server = self.faces.names.registry_host(&site.registry);
-        Login::of(&self.faces, &login_server, shown).await.map_err(refuse)
+        let login = Login::of(&self.faces, &login_server, shown).await.map_err(refuse)?;
+        if let (true, Some(principal)) = (signs_in, login.principal()) {
+            let actor = (&Actor::new(principal, None), &*self.faces.directory);
+            let registry = Some(site.resource());
+            witness().saw(SIGN_IN, actor, registry, "basic").await;
+        }
+        Ok(login)
+    }
+
+    /// A witness of a request to a registry. Its address is told as far as it names nothing that
+    /// the registry holds.
+    pub(crate) fn witness(
+        &self,
+        site: &Site,
+        of: (&HeaderMap, &Extensions),
+        path: &str,
+        correlation: &Correlation,
+    ) -> Witness {
+        let uri = format!("https://{}{path}", self.faces.names.registry_host(&site.registry));
+        Witness::new(&self.faces.vaults.audit, &self.faces.clock, of, uri, correlation)
+    }
+}
+
+impl Site {
+    /// The registry, as the audit trail names it.
+    pub(crate) fn resource(&self) -> String {
+        format!("/registries/{}", self.registry)
     }
 }
 

@@ -26,6 +26,7 @@ mod ops;
 mod serve;
 mod trace;
 mod vault;
+mod witness;
 
 pub use arm::ROUTES as ARM_ROUTES;
 pub use connect::{Proxy, serve_proxy};

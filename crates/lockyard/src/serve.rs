@@ -238,6 +238,8 @@ impl Ready {
                 clock: Arc::clone(&instance.machine.clock),
                 entropy: Arc::clone(&instance.machine.entropy),
                 metrics: metrics.clone(),
+                directory: Arc::clone(&self.directory),
+                audit: Arc::clone(&instance.audit) as _,
             };
             tasks.spawn(lockyard_web::serve(plain(listener, endpoint.router()), stop.clone()));
         }

@@ -198,6 +198,11 @@ impl Issuer {
 }
 
 impl Authorize {
+    /// The program that sends the person.
+    pub fn client(&self) -> ClientId {
+        self.client
+    }
+
     /// The person does not want to: says where that goes.
     pub fn decline(&self) -> Redirection {
         let refusal = OAuthError::refused(

@@ -70,6 +70,8 @@ pub struct DeviceReply {
 #[derive(Debug)]
 pub struct DeviceAsk {
     /// The program on the device.
+    pub client: ClientId,
+    /// What people know it by.
     pub client_name: String,
     /// The code as it was shown.
     pub user_code: String,
@@ -171,6 +173,7 @@ impl Issuer {
             snapshot.application(client).map(|application| application.display_name.clone())
         });
         Ok(DeviceAsk {
+            client,
             client_name: name.ok_or_else(wrong_user_code)?,
             user_code: shown(&stored.user_code),
         })

@@ -56,7 +56,7 @@ pub use origin::{Audience, Origins, SCOPE_BYTES_MAX, SCOPE_WORDS_MAX, Wanted};
 pub use parameters::{FORM_BYTES_MAX, PARAMETERS_MAX, Parameters};
 pub use session::{SESSION_IDLE_MAX, SESSION_LIFE_MAX};
 pub use tenant::{TenantPath, Version};
-pub use token::{Basic, TokenReply, TokenRequest};
+pub use token::{Basic, Bearer, TokenReply, TokenRequest};
 pub use verify::{Caller, TokenError};
 
 use self::{device::Throttle, external::External, key::KeyRing, session::Ended};

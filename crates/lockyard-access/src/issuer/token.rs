@@ -12,7 +12,10 @@ use super::{
     jwt,
     session::{self, Handle, Standing},
 };
-use crate::directory::{Principal, Snapshot};
+use crate::{
+    PrincipalId,
+    directory::{ClientId, Principal, Snapshot},
+};
 
 /// A login by HTTP Basic, decoded as RFC 6749 section 2.3.1 says.
 pub struct Basic {
@@ -41,10 +44,21 @@ pub struct TokenRequest {
     pub basic: Option<Basic>,
 }
 
+/// Whom tokens were issued to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bearer {
+    /// Who they speak for.
+    pub principal: PrincipalId,
+    /// The program that asked for them.
+    pub client: ClientId,
+}
+
 /// Tokens, with what is said beside them. Wiped on drop.
 pub struct TokenReply {
     /// The version whose form the reply has.
     pub version: Version,
+    /// Whom they were issued to.
+    pub bearer: Bearer,
     /// The access token.
     pub access_token: Zeroizing<String>,
     /// What it is for.
@@ -149,6 +163,7 @@ impl Issuer {
         let token = jwt::write(key, &claims).ok_or(OAuthError::Signing)?;
         Ok(TokenReply {
             version,
+            bearer: Bearer { principal: standing.principal, client: standing.client },
             access_token: Zeroizing::new(token),
             audience,
             resource: claims.aud,

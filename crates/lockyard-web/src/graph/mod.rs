@@ -22,6 +22,7 @@ use crate::{
     intake,
     limit::GRAPH_BODY_BYTES_MAX,
     trace::{Correlation, RouteTemplate},
+    witness::peer,
 };
 
 use failure::GraphFailure;
@@ -88,7 +89,10 @@ pub(crate) async fn answer(faces: &Faces, request: Request, correlation: &Correl
 /// Answers somebody who must be known; nobody else learns even which paths there are.
 async fn known(faces: &Faces, target: Option<Target>, parts: &Parts, body: Body) -> Answer {
     let caller = bearer::caller(&parts.headers, &faces.issuer, Audience::Graph);
-    let caller = caller.map_err(|error| GraphFailure::unknown_caller(faces, &error))?;
+    let caller = caller.map_err(|error| {
+        faces.vaults.audit.note_unauthenticated(error.kind(), peer(&parts.extensions));
+        GraphFailure::unknown_caller(faces, &error)
+    })?;
     let target = target.ok_or_else(GraphFailure::nothing)?;
     let allowed = target.methods();
     if !allowed.contains(&parts.method) {

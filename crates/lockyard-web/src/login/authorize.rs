@@ -10,6 +10,7 @@ use lockyard_access::{
 };
 
 use super::{House, cookie, cookie::FormToken, failure::LoginFailure, form, page};
+use crate::witness::{Actor, SIGN_IN};
 
 /// Shows the page, or leads back at once.
 pub(super) fn show(
@@ -46,8 +47,11 @@ pub(super) async fn submit(
     }
     let user = typed.get(page::USER).unwrap_or_default();
     let password = Presented::from(typed.get(page::PASSWORD).unwrap_or_default());
-    match house.issuer.sign_in(user, password).await {
+    let proved = house.issuer.sign_in(user, password).await;
+    match proved.inspect_err(|error| house.witness.refused_by_issuer(error)) {
         Ok(proof) => {
+            let actor = Actor::new(proof.principal(), Some(asked.client()));
+            house.saw(SIGN_IN, &actor, "authorize").await;
             let back = house.issuer.grant_code(&asked, proof).await.map_err(LoginFailure::page)?;
             Ok(page::lead_back(house.entropy, &back))
         }

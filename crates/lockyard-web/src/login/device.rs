@@ -4,6 +4,7 @@ use axum::{extract::Request, response::Response};
 use lockyard_access::{directory::Presented, issuer::OAuthError};
 
 use super::{House, cookie, cookie::FormToken, failure::LoginFailure, form, page};
+use crate::witness::{Actor, SIGN_IN};
 
 /// Asks for the code.
 pub(super) fn show(house: House<'_>, request: &Request) -> Response {
@@ -19,7 +20,8 @@ pub(super) async fn submit(house: House<'_>, request: Request) -> Result<Respons
     let token = FormToken::of(&headers, house.entropy);
     let code = typed.get(page::CODE).unwrap_or_default();
     // Whatever is wanted next, the code is looked at first, so that guesses are counted.
-    let ask = match house.issuer.device_ask(code).await {
+    let asked = house.issuer.device_ask(code).await;
+    let ask = match asked.inspect_err(|error| house.witness.refused_by_issuer(error)) {
         Ok(ask) => ask,
         Err(OAuthError::Refused { text, .. }) => {
             return Ok(page::device_code(house.entropy, &token, Some(&text)));
@@ -35,7 +37,8 @@ pub(super) async fn submit(house: House<'_>, request: Request) -> Result<Respons
         }
         Some(page::SIGN_IN) => {
             let password = Presented::from(typed.get(page::PASSWORD).unwrap_or_default());
-            let proof = match house.issuer.sign_in(user, password).await {
+            let proved = house.issuer.sign_in(user, password).await;
+            let proof = match proved.inspect_err(|error| house.witness.refused_by_issuer(error)) {
                 Ok(proof) => proof,
                 Err(OAuthError::Refused { text, .. }) => {
                     let wrong = Some(text.as_str());
@@ -43,6 +46,8 @@ pub(super) async fn submit(house: House<'_>, request: Request) -> Result<Respons
                 }
                 Err(error) => return Err(LoginFailure::page(error)),
             };
+            let actor = Actor::new(proof.principal(), Some(ask.client));
+            house.saw(SIGN_IN, &actor, "device").await;
             house.issuer.device_decide(code, Some(proof)).await.map_err(LoginFailure::page)?;
             let text = "Your device is signed in; it goes on by itself in a moment.";
             Ok(page::notice(house.entropy, "Signed in", text))

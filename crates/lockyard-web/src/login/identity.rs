@@ -13,9 +13,11 @@ use axum::{
 };
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use lockyard_access::{
+    Directory,
     directory::ClientId,
     issuer::{IdentityAsk, Issuer, OAuthError, TokenReply},
 };
+use lockyard_audit::Audit;
 use lockyard_base::{Clock, Entropy};
 use serde_json::json;
 
@@ -24,6 +26,7 @@ use crate::{
     Metrics,
     host::Authority,
     trace::{Correlations, RouteTemplate, Watch},
+    witness::{Actor, TOKEN_ISSUE, Witness},
 };
 
 /// The path of the virtual machines' form.
@@ -47,6 +50,10 @@ pub struct IdentityEndpoint {
     pub entropy: Arc<dyn Entropy>,
     /// Counts requests.
     pub metrics: Metrics,
+    /// Who there is.
+    pub directory: Arc<Directory>,
+    /// Where it is recorded who got a token.
+    pub audit: Arc<dyn Audit>,
 }
 
 impl fmt::Debug for IdentityEndpoint {
@@ -97,9 +104,20 @@ async fn enter(
     let IdentityEndpoint { clock, metrics, .. } = endpoint;
     let watch = Watch::start(clock, correlations, metrics, request.method(), Arc::default());
     let (parts, _body) = request.into_parts();
+    let of = (&parts.headers, &parts.extensions);
+    let uri = parts.uri.path().to_owned();
+    let witness = Witness::new(&endpoint.audit, clock, of, uri, watch.correlation());
     let mut response = match endpoint.token(&parts).await {
-        Ok(reply) => json(StatusCode::OK, granted(&reply)),
-        Err(failure) => failure.render_for_identity(watch.correlation()),
+        Ok(reply) => {
+            let actor = Actor::new(reply.bearer.principal, Some(reply.bearer.client));
+            let actor = (&actor, &*endpoint.directory);
+            witness.saw(TOKEN_ISSUE, actor, None, "managed_identity").await;
+            json(StatusCode::OK, granted(&reply))
+        }
+        Err(failure) => {
+            witness.refused("NoIdentity");
+            failure.render_for_identity(watch.correlation())
+        }
     };
     let headers = response.headers_mut();
     let _none = headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
@@ -127,8 +145,9 @@ fn check_neighbour(headers: &HeaderMap) -> Result<(), LoginFailure> {
     let host = header(headers, "host").and_then(|host| Authority::parse(host).ok());
     let here = host.is_some_and(|host| host.is_loopback() || host.host() == MACHINE_ADDRESS);
     // Node's `fetch` says `sec-fetch-mode` too, but only a browser says from which site it comes.
-    let marks = ["origin", "sec-fetch-site", "sec-fetch-dest", "x-forwarded-for"];
-    let led = marks.into_iter().any(|mark| headers.contains_key(mark));
+    let marks = ["origin", "sec-fetch-site", "sec-fetch-dest", "forwarded", "via"];
+    let led = marks.into_iter().any(|mark| headers.contains_key(mark))
+        || headers.keys().any(|name| name.as_str().starts_with("x-forwarded-"));
     if here && !led {
         return Ok(());
     }

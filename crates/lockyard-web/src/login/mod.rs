@@ -21,10 +21,14 @@ use std::fmt;
 
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderValue, Method, StatusCode, header};
-use lockyard_access::issuer::Issuer;
+use lockyard_access::{Directory, Issuer};
+use lockyard_audit::Operation;
 use lockyard_base::Entropy;
 
-use crate::trace::{Correlation, RouteTemplate};
+use crate::{
+    trace::{Correlation, RouteTemplate},
+    witness::{Actor, Witness},
+};
 use failure::LoginFailure;
 pub use identity::{IdentityEndpoint, MachineIdentity};
 use path::{Endpoint, Route};
@@ -34,6 +38,16 @@ use path::{Endpoint, Route};
 pub(crate) struct House<'h> {
     pub(crate) issuer: &'h Issuer,
     pub(crate) entropy: &'h dyn Entropy,
+    pub(crate) directory: &'h Directory,
+    /// Tells the audit trail of this request.
+    pub(crate) witness: &'h Witness,
+}
+
+impl House<'_> {
+    /// Records that somebody proved who they are, or is about to be given tokens.
+    async fn saw(self, operation: Operation, actor: &Actor, reason: &'static str) {
+        self.witness.saw(operation, (actor, self.directory), None, reason).await;
+    }
 }
 
 impl fmt::Debug for House<'_> {

@@ -7,6 +7,7 @@ use lockyard_access::issuer::{DeviceReply, TenantPath, TokenReply, TokenRequest,
 use serde::Serialize;
 
 use super::{House, client, failure::LoginFailure, form, json};
+use crate::witness::{Actor, TOKEN_ISSUE};
 
 /// `POST /{tenant}/oauth2/v2.0/token` and version 1's.
 pub(super) async fn token(
@@ -16,7 +17,13 @@ pub(super) async fn token(
     request: Request,
 ) -> Result<Response, LoginFailure> {
     let request = read(tenant, version, request).await?;
-    let reply = house.issuer.token(request).await.map_err(LoginFailure::oauth)?;
+    let grant = grant(request.parameters.get("grant_type").unwrap_or_default());
+    let reply = house.issuer.token(request).await.map_err(|error| {
+        house.witness.refused_by_issuer(&error);
+        LoginFailure::oauth(error)
+    })?;
+    let actor = Actor::new(reply.bearer.principal, Some(reply.bearer.client));
+    house.saw(TOKEN_ISSUE, &actor, grant).await;
     Ok(json(StatusCode::OK, body(&Tokens::of(&reply))))
 }
 
@@ -30,6 +37,12 @@ pub(super) async fn device_code(
     let request = read(tenant, version, request).await?;
     let reply = house.issuer.device(&request).await.map_err(LoginFailure::oauth)?;
     Ok(json(StatusCode::OK, body(&Codes::of(&reply))))
+}
+
+/// A grant that tokens were issued for, in the trail's words.
+fn grant(word: &str) -> &'static str {
+    let known = ["client_credentials", "password", "refresh_token", "authorization_code"];
+    known.into_iter().find(|known| *known == word).unwrap_or("device_code")
 }
 
 async fn read(

@@ -31,6 +31,7 @@ pub(super) async fn post(
     let holder = holder(&login).ok_or_else(|| Refusal::grant("the token is nobody's"))?;
     let verbs = verbs_of(&login.caller, &desk.registry);
     let tokens = &desk.door.faces.registry_tokens;
+    desk.saw(&login, "exchange").await;
     let refresh = tokens.issue_refresh(&desk.login_server, holder, verbs, REFRESH_LIFE, None);
     Ok(json(&Reply { refresh_token: &refresh.text }))
 }

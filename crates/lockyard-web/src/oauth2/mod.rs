@@ -22,6 +22,7 @@ use crate::{
     faces::{Door, Site},
     failure::OciFailure,
     trace::Correlation,
+    witness::{Actor, REGISTRY_TOKEN_ISSUE, Witness, kind_of_login},
 };
 
 pub use form::{FORM_BYTES_MAX, FORM_FIELDS_MAX};
@@ -67,6 +68,20 @@ struct Desk<'d> {
     registry: Arc<RegistryEntry>,
     /// The audience of this registry's tokens.
     login_server: String,
+    witness: Witness,
+    /// The registry, as the audit trail names it.
+    resource: String,
+}
+
+impl Desk<'_> {
+    /// Records that somebody is about to be given a token.
+    async fn saw(&self, login: &Login, reason: &'static str) {
+        if let Some(principal) = login.principal() {
+            let actor = (&Actor::new(principal, None), &*self.door.faces.directory);
+            let resource = Some(self.resource.clone());
+            self.witness.saw(REGISTRY_TOKEN_ISSUE, actor, resource, reason).await;
+        }
+    }
 }
 
 /// Answers a request for a token.
@@ -77,7 +92,7 @@ pub(crate) async fn answer(
     request: Request,
     correlation: &Correlation,
 ) -> Response {
-    let answered = route(door, site, endpoint, request).await;
+    let answered = route(door, site, endpoint, request, correlation).await;
     let mut response = answered.unwrap_or_else(|refusal| refusal.render(correlation));
     let headers = response.headers_mut();
     // RFC 6749, section 5.1.
@@ -90,6 +105,7 @@ async fn route(
     site: &Site,
     endpoint: Endpoint,
     request: Request,
+    correlation: &Correlation,
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     if !endpoint.methods().contains(&parts.method) {
@@ -99,7 +115,9 @@ async fn route(
     let found = found.map_err(|error| OciFailure::of(error, site.subject(None)))?;
     let registry = found.ok_or_else(crate::faces::no_registry)?;
     let login_server = door.faces.names.registry_host(&site.registry);
-    let desk = Desk { door, registry, login_server };
+    let of = (&parts.headers, &parts.extensions);
+    let witness = door.witness(site, of, endpoint.template(), correlation);
+    let desk = Desk { door, registry, login_server, witness, resource: site.resource() };
     match (endpoint, parts.method) {
         (Endpoint::Token, Method::GET) => {
             token::get(&desk, &parts.headers, parts.uri.query()).await
@@ -153,6 +171,7 @@ impl Refusal {
     }
 
     fn login(desk: &Desk<'_>, error: LoginError) -> Self {
+        desk.witness.refused(kind_of_login(&error));
         let challenge = crate::challenge::Challenge::Basic { realm: desk.login_server.clone() };
         let word = match &error {
             LoginError::Malformed => "invalid_request",

@@ -38,6 +38,7 @@ pub(super) async fn get(
     let wish = Access::parse(query.all("scope"))?;
     let login = of_header(desk, headers).await?;
     let offline = query.one("offline_token")? == Some("true");
+    desk.saw(&login, "basic").await;
     Ok(hand_out(desk, &login, &wish, offline))
 }
 
@@ -50,21 +51,24 @@ pub(super) async fn post(
     let form = Form::read(headers, body).await?;
     let wish = Access::parse(form.all("scope"))?;
     let faces = &desk.door.faces;
-    let login = match form.required("grant_type")? {
+    let (reason, login) = match form.required("grant_type")? {
         "refresh_token" => {
             let token = form.required("refresh_token")?;
-            Login::of_refresh_token(faces, &desk.login_server, token)
+            ("refresh_token", Login::of_refresh_token(faces, &desk.login_server, token))
         }
         "password" => match (form.one("username")?, form.one("password")?) {
             (Some(name), Some(secret)) => {
                 let shown = Shown::Basic(Basic::new(name, secret));
-                Login::of(faces, &desk.login_server, shown).await
+                ("password", Login::of(faces, &desk.login_server, shown).await)
             }
             // Azure's SDKs ask so for a token of nobody in particular.
-            (None, None) => Ok(of_header(desk, headers).await?),
+            (None, None) => ("basic", Ok(of_header(desk, headers).await?)),
             _ => return Err(Refusal::request("`username` and `password` go together")),
         },
-        "access_token" => super::exchange::of_issuers_token(desk, form.required("access_token")?),
+        "access_token" => {
+            let token = form.required("access_token")?;
+            ("access_token", super::exchange::of_issuers_token(desk, token))
+        }
         _ => {
             let known = "`refresh_token`, `password` and `access_token`";
             return Err(Refusal::grant_type(known));
@@ -72,6 +76,7 @@ pub(super) async fn post(
     };
     let login = login.map_err(|error| Refusal::login(desk, error))?;
     let offline = form.one("access_type")? == Some("offline");
+    desk.saw(&login, reason).await;
     Ok(hand_out(desk, &login, &wish, offline))
 }
 

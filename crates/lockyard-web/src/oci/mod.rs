@@ -69,7 +69,7 @@ pub(crate) async fn answer(
             oauth2::answer(door, &site, endpoint, request, correlation).await
         }
         (site, _) => {
-            let answer = route(door, site, request, path).await;
+            let answer = route(door, site, request, path, correlation).await;
             answer.unwrap_or_else(|failure| failure.render(correlation))
         }
     };
@@ -88,6 +88,7 @@ async fn route(
     site: Result<Site, OciFailure>,
     request: Request,
     path: Option<OciPath>,
+    correlation: &Correlation,
 ) -> Answer {
     let mut site = site?;
     let (parts, body) = request.into_parts();
@@ -95,7 +96,7 @@ async fn route(
     let question = path.as_ref().and_then(|path| Question::of(path, &parts.method, &query));
     let scope = question.as_ref().and_then(|question| question.scope.as_deref());
     site.challenge = site.challenge.for_scope(scope);
-    let login = door.login(&parts.headers, &site).await?;
+    let login = door.login(&parts, &site, correlation).await?;
     let refuse = |error| OciFailure::of(error, site.subject(None));
     // Whoever does not say who they are learns nothing of what there is.
     let or_login = |failure| match login.caller {

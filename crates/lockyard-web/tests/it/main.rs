@@ -17,6 +17,7 @@ mod socket;
 mod strangers;
 mod support;
 mod tokens;
+mod trail;
 mod unauthorized;
 mod upload;
 mod vault;

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::credentials::{ACR_PULL, Owner};
 use crate::disk::SmallDisk;
 use crate::lockout::vault_key;
 use crate::outside::{Need, Story, bad, bounded, good, stories};
@@ -15,6 +16,7 @@ pub(crate) fn stories() -> Vec<Story> {
     stories![
         every_use_of_the_key_is_in_the_trail_and_nothing_of_it_is_readable,
         what_was_changed_or_taken_back_is_found,
+        sign_ins_and_changes_of_roles_are_in_the_trail_and_many_are_one_and_a_count,
         #[needs(Need::Root)]
         a_full_audit_disk_refuses_the_key_and_says_so,
         #[needs(Need::Root)]
@@ -82,6 +84,41 @@ fn every_use_of_the_key_is_in_the_trail_and_nothing_of_it_is_readable() {
             assert!(memchr::memmem::find(&bytes, word.as_bytes()).is_none(), "{word}");
         }
     }
+}
+
+fn sign_ins_and_changes_of_roles_are_in_the_trail_and_many_are_one_and_a_count() {
+    let world = World::new();
+    let server = world.serve();
+    let owner = Owner::new(&world, &server);
+    let robot = owner.robot(ACR_PULL);
+    for _ in 0..20 {
+        assert_eq!(owner.desk.program(&robot.name, &robot.secret, "vault").status, 200);
+    }
+    assert_eq!(owner.desk.program(&robot.name, "wrong", "vault").status, 401);
+    assert_eq!(owner.ask("GET /oauth2/token", Some(&robot.basic())).status, 200);
+    server.stop();
+    let lines = good(audit(&world, "tail").args(["-n", "10000"]));
+    let events: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of = |name: &'static str| events.iter().filter(move |event| event["operationName"] == name);
+    for name in ["ApplicationWrite", "ServicePrincipalWrite", "ApplicationPasswordChange"] {
+        assert_eq!(of(name).count(), 1, "{name}");
+    }
+    assert_eq!(of("RoleAssignmentPut").count(), 1);
+    let claim = |event: &Value| event["identity"]["claim"]["appid"].clone();
+    let issued: Vec<&Value> =
+        of("TokenIssue").filter(|event| claim(event) == *robot.name).collect();
+    let [first, others] = issued.as_slice() else { panic!("{issued:?}") };
+    assert_eq!(first["properties"]["reason"], "client_credentials");
+    assert_eq!(first["callerIpAddress"], "127.0.0.1");
+    assert_eq!(
+        (&others["properties"]["count"], &others["properties"]["kind"]),
+        (&Value::from(19), &Value::from("Repeated"))
+    );
+    assert_eq!(of("RegistryTokenIssue").filter(|event| claim(event) == *robot.name).count(), 1);
+    let wrong = of("Authentication").find(|event| event["properties"]["kind"] == "WrongSecret");
+    assert_eq!(wrong.expect("it was counted")["properties"]["count"], 1);
+    good(&mut audit(&world, "verify"));
 }
 
 fn what_was_changed_or_taken_back_is_found() {

@@ -22,6 +22,8 @@ fn face(login: &Login, machine: Option<ClientId>) -> Client {
         clock: Arc::clone(&faces.clock),
         entropy: Arc::clone(&faces.entropy),
         metrics: faces.metrics.clone(),
+        directory: Arc::clone(&faces.directory),
+        audit: Arc::clone(&login.world.audit) as _,
     };
     Client { router: endpoint.router(), host: "127.0.0.1:4000".to_owned(), login: None }
 }
@@ -74,6 +76,9 @@ async fn only_programs_of_this_machine_are_answered() {
         ("origin", "null"),
         ("sec-fetch-site", "none"),
         ("x-forwarded-for", "10.0.0.1"),
+        ("x-forwarded-host", "127.0.0.1"),
+        ("forwarded", "for=10.0.0.1"),
+        ("via", "1.1 proxy"),
     ] {
         let reply = face.send("GET", MACHINE_PATH, &[METADATA, mark], "").await;
         assert_eq!(reply.status, 400, "{mark:?}");
