@@ -5,11 +5,12 @@ use lockyard_access::{
     directory::{Principal, PrincipalKind},
     issuer::make_identity_secret,
 };
+use lockyard_audit::Operation;
 
 use super::IdentityRequest;
 use crate::{
     failure::{Failure, OrFail as _, Outcome},
-    instance::{Instance, user_assigned},
+    instance::{Deed, Instance, user_assigned},
 };
 
 impl IdentityRequest {
@@ -19,6 +20,31 @@ impl IdentityRequest {
             Self::List | Self::Secret { .. } | Self::Create { .. } => false,
             Self::Enable { .. } | Self::Disable { .. } | Self::Delete { .. } => true,
         }
+    }
+}
+
+impl IdentityRequest {
+    /// What the audit trail is to have of this, if it changes anything.
+    pub(crate) fn deed(&self) -> Option<Deed> {
+        let (operation, id, client) = match self {
+            Self::List => return None,
+            Self::Create { name, group } => {
+                ("IdentityCreate", format!("{group}/{name}"), "lockyard identity create")
+            }
+            Self::Enable { client } => {
+                ("IdentityEnable", client.clone(), "lockyard identity enable")
+            }
+            Self::Disable { client } => {
+                ("IdentityDisable", client.clone(), "lockyard identity disable")
+            }
+            Self::Delete { client } => {
+                ("IdentityDelete", client.clone(), "lockyard identity delete")
+            }
+            Self::Secret { client } => {
+                ("IdentitySecretCreate", client.clone(), "lockyard identity secret")
+            }
+        };
+        Some(Deed { operation: Operation::new(operation), vault: None, id, client })
     }
 }
 

@@ -169,8 +169,16 @@ async fn perform(instance: &Arc<Instance>, request: Request) -> Outcome<Vec<Stri
         Request::Registry(request) => super::perform_on_registries(instance, request).await,
         Request::Identity(request) => {
             let (keeper, changes) = (Arc::clone(instance), request.is_change());
-            let lines =
-                blocking_outcome(move || super::perform_on_identities(&keeper, request)).await?;
+            let deed = request.deed();
+            let done = blocking_outcome(move || super::perform_on_identities(&keeper, request));
+            let done = done.await;
+            let mut warning = None;
+            if let Some(deed) = deed {
+                let failure = done.as_ref().err().map(ToString::to_string);
+                warning = instance.opened_vault().record(deed, failure).await;
+            }
+            let mut lines = done?;
+            lines.extend(warning);
             if changes {
                 // As above: a registry may act as this identity.
                 instance.keyring.changed().await;

@@ -8,12 +8,13 @@ use lockyard_access::{
     Directory, Records,
     directory::{DirectoryError, OwnerReset},
 };
+use lockyard_audit::{Audit as _, Event, Operation, Outcome};
 
 use crate::{
-    config::{DataFlags, Environment},
+    config::{DataConfig, DataFlags, Environment},
     data_dir::{DataDir, DataDirError},
-    failure::{Failure, OrFail as _, Outcome},
-    instance::{self, OpenedStore, bootstrap_file, open_store},
+    failure::{Failure, OrFail as _, Outcome as Done},
+    instance::{self, OpenedStore, OpenedVault, bootstrap_file, open_store, open_vault},
     machine::Machine,
     say::{say, warn},
 };
@@ -24,7 +25,7 @@ pub(super) struct ResetOwner {
     data: DataFlags,
 }
 
-pub(super) fn reset(command: ResetOwner, env: &Environment) -> Outcome {
+pub(super) fn reset(command: ResetOwner, env: &Environment) -> Done {
     let data = super::data(command.data, env)?;
     let dir = DataDir::existing(&data.data_dir).map_err(DataDirError::into_failure)?;
     let Machine { clock, entropy } = Machine::real();
@@ -38,10 +39,25 @@ pub(super) fn reset(command: ResetOwner, env: &Environment) -> Outcome {
     })?;
     let reset = directory.reset_owner().or_fail()?;
     show(&reset);
-    // Last: what is stored already must be told even if this fails.
+    // What is stored already must be told even if the rest fails.
     renew(&dir, &reset);
+    record(&data, &machine, &reset);
     store.close();
     Ok(())
+}
+
+/// Tells the audit trail, which lies with the vault: that may be elsewhere now, or its key may be.
+fn record(data: &DataConfig, machine: &Machine, reset: &OwnerReset) {
+    let recorded = open_vault(data, machine, false).and_then(|OpenedVault { audit, .. }| {
+        let mut event = Event::new(Operation::new("OwnerReset"), "", Outcome::ok());
+        event.request.id = reset.client.to_string();
+        "lockyard admin reset-owner".clone_into(&mut event.request.client);
+        event.done = true;
+        audit.append_blocking(event).or_fail()
+    });
+    if let Err(failure) = recorded {
+        warn(format_args!("this is not in the audit trail: {failure}"));
+    }
 }
 
 fn show(reset: &OwnerReset) {

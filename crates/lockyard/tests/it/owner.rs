@@ -73,6 +73,9 @@ fn a_reset_owner_signs_in_anew_and_nothing_old_works() {
     server.stop();
 
     let new = reset(&world);
+    let mut trail = bounded(LOCKYARD);
+    let trail = good(trail.args(["audit", "tail", "--data-dir"]).arg(world.data()));
+    assert!(trail.contains("\"OwnerReset\"") && trail.contains(&new.client), "{trail}");
     assert_eq!((&new.client, &new.user), (&old.client, &old.user));
     assert_ne!((&new.secret, &new.password), (&old.secret, &old.password));
     let file = world.data().join("bootstrap.json");
