@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::desk::{Desk, word};
 use crate::image::read_json;
 use crate::logins::{crane, crane_login};
-use crate::outside::{Need, Story, bad, good, stories};
+use crate::outside::{Need, Story, az_python, bad, bounded, good, scripts, stories};
 use crate::push;
 use crate::world::{LOCKYARD, Server, World};
 
@@ -29,6 +29,8 @@ pub(crate) fn stories() -> Vec<Story> {
         a_sessions_token_is_exchanged_for_one_of_the_registry,
         #[needs(CRANE)]
         who_may_only_pull_is_told_so_and_everybody_pulls_where_it_is_switched_on,
+        #[needs(Need::Az)]
+        azures_library_for_registries_works_with_an_account_and_without,
     ]
 }
 
@@ -223,4 +225,26 @@ fn who_may_only_pull_is_told_so_and_everybody_pulls_where_it_is_switched_on() {
     bad(crane(&world, &server).args(["copy", &name, &copy]));
     switch("false");
     bad(crane(&world, &server).args(["digest", &name]));
+}
+
+fn azures_library_for_registries_works_with_an_account_and_without() {
+    let world = World::new();
+    let server = world.serve();
+    let owner = Owner::new(&world, &server);
+    let registry = format!("https://{}", server.public_name());
+    let library = || {
+        let mut library = bounded(az_python().expect("stories with az have its Python"));
+        library.arg(scripts().join("registry_sdk.py")).arg(&registry);
+        library.env("HOME", world.folder()).env("HTTPS_PROXY", server.proxy());
+        library.env("REQUESTS_CA_BUNDLE", world.owner().authority);
+        library
+    };
+    let authority = format!("{}/{}", owner.desk.origin("login"), owner.word("tenantId"));
+    let program = owner.program();
+    good(library().args([&authority, &program.name, &program.secret]));
+    bad(&mut library());
+    let mut update = Command::new(LOCKYARD);
+    update.args(["registry", "update", "lockyard", "--anonymous-pull", "true"]);
+    good(update.arg("--data-dir").arg(world.data()));
+    good(&mut library());
 }
