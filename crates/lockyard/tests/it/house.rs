@@ -23,7 +23,7 @@ pub(crate) const ROLE: &str = "e147488a-f6f5-4113-8e2d-b22465e65bf6";
 pub(crate) struct House<'w> {
     pub(crate) world: &'w World,
     pub(crate) server: Server,
-    desk: Desk,
+    pub(crate) desk: Desk,
     management: String,
     vault: String,
     subscription: String,

@@ -9,6 +9,7 @@
     reason = "tests fail by panicking, and live in the machine's own time"
 )]
 
+mod apart;
 mod audit;
 mod az;
 mod clients;
@@ -48,6 +49,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let rooms = [
+        ("apart", apart::stories()),
         ("audit", audit::stories()),
         ("az", az::stories()),
         ("clients", clients::stories()),

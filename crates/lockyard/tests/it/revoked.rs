@@ -21,6 +21,7 @@ pub(crate) fn stories() -> Vec<Story> {
     stories![
         each_way_to_take_the_key_away_locks_within_a_second_and_heals,
         a_server_that_is_killed_while_locked_comes_back_locked_for_the_same_reason,
+        a_firewall_lets_pulls_go_on_and_a_start_under_it_is_locked,
     ]
 }
 
@@ -379,4 +380,40 @@ fn a_server_that_is_killed_while_locked_comes_back_locked_for_the_same_reason() 
         eventually("it is open", || house.server.get("/v2/_catalog").status == 200);
         pushed.check(&house.server);
     }
+}
+
+fn a_firewall_lets_pulls_go_on_and_a_start_under_it_is_locked() {
+    let world = World::new();
+    let house = House::quickstart(&world);
+    let pushed = push::small_image(&house.server, "team/app", "v1");
+    let close = |house: &House<'_>, bypass: &str| {
+        let rules = json!({"bypass": bypass, "defaultAction": "Deny"});
+        let body = json!({"properties": {"networkAcls": rules}});
+        house.manage("PATCH", &vault_path(), "2026-02-01", Some(&body)).expect(200);
+    };
+    let stands = |house: &House<'_>, word: &str| {
+        let ready = crate::http::request(&house.server.ops(), "GET /readyz", &[], b"");
+        ready.expect(200).text().contains(word)
+    };
+    // The registry is a trusted service.
+    close(&house, "AzureServices");
+    assert!(house.shown("standing").starts_with("unlocked"), "{}", house.shown("standing"));
+    assert!(stands(&house, " unlocked"));
+    // Without the bypass it is refused like anybody: nothing is concluded from that for a while.
+    close(&house, "None");
+    eventually("it is degraded", || stands(&house, " degraded"));
+    let told = house.shown("standing");
+    assert!(told.contains("trusted services"), "no cure in: {told}");
+    pushed.check(&house.server);
+    push::small_image(&house.server, "team/app", "v2").check(&house.server);
+    // A start needs a fresh grant, and gets none: it is no more open than before.
+    let house = house.killed();
+    let refused = house.server.get("/v2/_catalog").expect(503);
+    let (code, message) = refused.oci_error();
+    assert_eq!(code, "DENIED", "{message}");
+    assert!(message.contains("trusted services"), "no cure in: {message}");
+    assert!(refused.header("retry-after").is_some());
+    close(&house, "AzureServices");
+    eventually("it is open", || house.server.get("/v2/_catalog").status == 200);
+    pushed.check(&house.server);
 }
