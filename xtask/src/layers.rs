@@ -27,7 +27,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("access", &["arm", "base", "egress", "seal", "keyring", "store"]),
     ("vault", &["base", "seal", "keyring", "audit"]),
     ("registry", &["access", "arm", "base", "oci", "seal", "keyring", "store", "blobs"]),
-    ("control", &["access", "arm", "base", "vault"]),
+    ("control", &["access", "arm", "audit", "base", "keyring", "vault"]),
     // ring 4: the faces
     ("web", &["access", "arm", "audit", "base", "control", "oci", "keyring", "registry", "vault"]),
     // ring 5: composition and chores

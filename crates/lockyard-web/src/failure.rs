@@ -130,9 +130,7 @@ impl OciFailure {
             RegistryError::Denied(_) => Self::new(StatusCode::FORBIDDEN, Code::Denied, text),
             RegistryError::Locked(locked) => Self::locked(subject.registry, locked),
             RegistryError::LockedMeanwhile => Self::locked_meanwhile(subject.registry),
-            RegistryError::RegistryExists | RegistryError::ServiceManaged => {
-                Self::new(StatusCode::CONFLICT, Code::Denied, text)
-            }
+            RegistryError::RegistryExists | RegistryError::ServiceManaged => conflict(text),
             RegistryError::NameUnknown => not_found(Code::NameUnknown, text),
             RegistryError::BlobUnknown => not_found(Code::BlobUnknown, text),
             RegistryError::ManifestUnknown => not_found(Code::ManifestUnknown, text),
@@ -273,6 +271,10 @@ impl OciFailure {
             _ => Self::bad(ErrorCode::ManifestInvalid, chain(error).to_string()),
         }
     }
+}
+
+fn conflict(message: String) -> OciFailure {
+    OciFailure::new(StatusCode::CONFLICT, ErrorCode::Denied, message)
 }
 
 fn not_found(code: ErrorCode, message: impl Into<String>) -> OciFailure {
