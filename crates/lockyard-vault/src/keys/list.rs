@@ -134,7 +134,7 @@ impl Vault {
         })
     }
 
-    /// A page of a key's versions.
+    /// A page of a key's versions; a key that is not there has none.
     pub(crate) fn page_of_versions(
         &self,
         transaction: &Transaction<'_>,
@@ -147,7 +147,8 @@ impl Vault {
             None => i64::MAX,
             Some(token) => token.0.parse().map_err(|_| bad_token())?,
         };
-        let found = self.live_key(transaction, vault, name)?;
+        let found = self.find_key_in(transaction, vault.row(), name)?.filter(FoundKey::is_live);
+        let Some(found) = found else { return Ok(Page { items: Vec::new(), next: None }) };
         let mut versions = self.versions_below(transaction, &found, below, limit + 1)?;
         let next = (versions.len() > limit).then(|| {
             versions.truncate(limit);

@@ -210,6 +210,12 @@ fn listings_come_in_pages() {
     let found: Vec<_> =
         one.items.into_iter().chain(two.items).filter_map(|item| item.version).collect();
     assert_eq!(found, made, "newest first");
+
+    // A key that is not there, or not any more, has none; the service says no more than that.
+    for absent in [name("nothing"), name(&gone)] {
+        let page = plane.versions(&absent, &PageRequest::default()).unwrap();
+        assert_eq!((page.items.len(), page.next), (0, None), "{absent}");
+    }
 }
 
 fn jwk(byte: u8) -> PrivateJwk {
