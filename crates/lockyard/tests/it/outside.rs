@@ -25,8 +25,10 @@ pub(crate) enum Need {
     Python,
     /// The Azure CLI that the test command installs.
     Az,
-    /// MSAL for Node, which the test command installs where Node is new enough.
+    /// Microsoft's packages for Node, which the test command installs where Node is new enough.
     Node,
+    /// The Azure SDK for Python with its own tests, which the test command installs.
+    Sdk,
 }
 
 impl Need {
@@ -37,7 +39,10 @@ impl Need {
             Self::Program(name) => (interop_folder().is_some() && find(name).is_some(), name),
             Self::Built(name) => (built(name).is_some_and(|path| path.is_file()), name),
             Self::Az => (az().is_some_and(|path| path.is_file()), "az"),
-            Self::Node => (node_modules().is_some_and(|path| path.is_dir()), "msal-node"),
+            Self::Node => (node_modules().is_some_and(|path| path.is_dir()), "node packages"),
+            Self::Sdk => {
+                (sdk_tests().is_some_and(|path| path.join("stamp").is_file()), "azure sdk")
+            }
             Self::Python => (python().is_some_and(|path| path.is_file()), "python"),
         };
         (!there).then(|| name.to_owned())
@@ -104,7 +109,17 @@ pub(crate) fn az_python() -> Option<PathBuf> {
     interop_folder().map(|folder| folder.join("venv-az/bin/python"))
 }
 
-/// Returns where MSAL for Node would lie.
+/// Returns where the Python with the Azure SDK would lie.
+pub(crate) fn sdk_python() -> Option<PathBuf> {
+    interop_folder().map(|folder| folder.join("venv-sdk/bin/python"))
+}
+
+/// Returns where the Azure SDK's own tests would lie.
+pub(crate) fn sdk_tests() -> Option<PathBuf> {
+    interop_folder().map(|folder| folder.join("sdk-tests"))
+}
+
+/// Returns where Microsoft's packages for Node would lie.
 pub(crate) fn node_modules() -> Option<PathBuf> {
     interop_folder().map(|folder| folder.join("node/node_modules"))
 }

@@ -1,0 +1,139 @@
+//! The Azure SDKs for Python and Node, unmodified and with their check of the challenge on, at key
+//! vaults that were made through Resource Manager.
+//!
+//! The scripts tell what they have done, a line for each part, so that none can be left out
+//! unnoticed.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::az::{Bootstrap, serve};
+use crate::outside::{self, Need, Story, bounded, good, program, stories};
+use crate::world::{Server, World};
+
+pub(crate) fn stories() -> Vec<Story> {
+    stories![
+        #[needs(Need::Sdk)]
+        python_does_every_operation,
+        #[needs(Need::Sdk, Need::Node, Need::Program("node"))]
+        node_does_every_operation,
+        #[needs(Need::Sdk)]
+        every_algorithm_agrees_with_another_implementation,
+        #[needs(Need::Sdk)]
+        plain_requests_are_taken_as_the_service_takes_them,
+        #[needs(Need::Sdk)]
+        the_sdks_own_tests_pass_where_our_page_says_so,
+    ]
+}
+
+/// An instance, and a way for programs to reach it by its names.
+struct House {
+    world: World,
+    server: Server,
+}
+
+impl House {
+    fn new() -> Self {
+        let world = World::new();
+        let server = serve(&world);
+        Self { world, server }
+    }
+
+    /// Lets a command reach our names, believe our certificate and know who the owner is.
+    fn inside<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        let bootstrap = Bootstrap::of(&self.world);
+        let authority = bootstrap.word("caFile");
+        command.arg(self.world.data().join("bootstrap.json"));
+        command.env("HTTPS_PROXY", self.server.proxy());
+        for name in ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"] {
+            command.env(name, authority);
+        }
+        command.env("PYTHONDONTWRITEBYTECODE", "1")
+    }
+
+    /// Runs a script that must tell of exactly these parts, in this order.
+    #[track_caller]
+    fn check(&self, command: &mut Command, parts: &[&str]) {
+        let printed = good(self.inside(command));
+        assert_eq!(printed.lines().collect::<Vec<_>>(), parts);
+    }
+}
+
+/// Returns a script of `tests/interop/keyvault` with the Python that has the Azure SDK.
+fn python(script: &str) -> Command {
+    let mut command = bounded(outside::sdk_python().expect("stories with the SDK have its Python"));
+    command.arg(outside::scripts().join("keyvault").join(script));
+    command
+}
+
+const OPERATIONS: [&str; 12] = [
+    "create",
+    "import",
+    "get and list",
+    "update",
+    "rotate",
+    "delete, recover and purge",
+    "backup and restore",
+    "random bytes",
+    "use",
+    "use without get",
+    "wrong inputs",
+    "async",
+];
+
+fn python_does_every_operation() {
+    House::new().check(&mut python("operations.py"), &OPERATIONS);
+}
+
+fn node_does_every_operation() {
+    let house = House::new();
+    house.check(&mut python("vaults_for_node.py"), &["vaults"]);
+    let mut node = program("node");
+    node.arg(outside::scripts().join("node/keyvault.js"));
+    node.env("NODE_PATH", outside::node_modules().expect("stories with Node have it"));
+    house.check(&mut node, &OPERATIONS[..11]);
+}
+
+fn every_algorithm_agrees_with_another_implementation() {
+    let mut parts = Vec::new();
+    for bits in [2048, 3072, 4096] {
+        for origin in ["made", "taken"] {
+            for algorithm in [
+                "RSA-OAEP",
+                "RSA-OAEP-256",
+                "RSA1_5",
+                "RS256",
+                "RS384",
+                "RS512",
+                "PS256",
+                "PS384",
+                "PS512",
+            ] {
+                parts.push(format!("{origin}-{bits} {algorithm}"));
+            }
+        }
+    }
+    for (curve, algorithm) in
+        [("P-256", "ES256"), ("P-384", "ES384"), ("P-521", "ES512"), ("P-256K", "ES256K")]
+    {
+        for origin in ["made", "taken"] {
+            parts.push(format!("{origin}-{curve} {algorithm}"));
+        }
+    }
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    House::new().check(&mut python("algorithms.py"), &parts);
+}
+
+fn plain_requests_are_taken_as_the_service_takes_them() {
+    let parts = ["versions", "methods", "names", "kinds", "validity", "deletion", "errors"];
+    House::new().check(&mut python("requests_as_such.py"), &parts);
+}
+
+fn the_sdks_own_tests_pass_where_our_page_says_so() {
+    let house = House::new();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/azure-sdk-tests.md");
+    let mut tests = python("sdk_tests.py");
+    house.inside(&mut tests).arg(outside::sdk_tests().expect("it is installed")).arg(page);
+    let told = good(&mut tests);
+    assert!(told.starts_with("{\"passed\": "), "{told}");
+}
