@@ -1,54 +1,60 @@
 //! The CONNECT listener: a proxy that leads to our own HTTPS listener and nowhere else.
 //!
 //! With `HTTPS_PROXY` set to it, every client finds every one of our host names without DNS. It
-//! resolves nothing: the target's name is compared with ours, and whatever it says, the tunnel ends
-//! at one fixed address. Being reached through here gives a client no trust whatsoever.
+//! resolves nothing and connects to nothing: the target's name is compared with ours, and whatever
+//! it says, the connection is handed to our HTTPS listener as it is, with the address that it comes
+//! from. Being reached through here gives a client no trust whatsoever.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{Method, Request, Response, StatusCode, header};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::Upgraded};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::service_fn,
+    upgrade::{Parts, Upgraded},
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, copy_bidirectional_with_sizes},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::timeout,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Names, host::Authority, limit::TUNNELS_MAX, serve::next_connection};
+use crate::{
+    Names,
+    host::Authority,
+    limit::TUNNELS_MAX,
+    serve::{Led, next_connection},
+};
 
 /// The longest head of a CONNECT request in bytes.
 const HEAD_BYTES_MAX: usize = 8 << 10;
-/// How long the head may take, and how long our own listener may take to answer.
+/// How long the head may take.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
-/// Buffer of each direction of a tunnel.
-const COPY_BYTES: usize = 64 << 10;
 
 /// What the CONNECT listener leads to.
 #[derive(Debug)]
 pub struct Proxy {
     /// Where clients connect; must be a loopback address.
     pub listener: TcpListener,
-    /// The address of our HTTPS listener.
-    pub target: SocketAddr,
+    /// Our HTTPS listener.
+    pub target: mpsc::Sender<Led>,
     /// Our own host names and the public port, which is the one that clients ask for.
     pub names: Names,
 }
 
-/// Serves tunnels until `stop`, then ends them all: their requests end with the HTTPS listener's.
+/// Opens tunnels until `stop`. Those that are open are the HTTPS listener's.
 pub async fn serve_proxy(proxy: Proxy, stop: CancellationToken) {
     let Proxy { listener, target, names } = proxy;
     let room = Arc::new(Semaphore::new(TUNNELS_MAX));
     let (tasks, names) = (TaskTracker::new(), Arc::new(names));
     while let Some((stream, permit)) = next_connection(&listener, &room, &stop).await {
-        let (names, stop) = (Arc::clone(&names), stop.clone());
+        let (names, target, stop) = (Arc::clone(&names), target.clone(), stop.clone());
         let _task = tasks.spawn(async move {
-            let _permit = permit;
             tokio::select! {
-                () = serve_one(stream, target, names) => {}
+                () = serve_one(stream, permit, target, names) => {}
                 () = stop.cancelled() => {}
             }
         });
@@ -57,9 +63,14 @@ pub async fn serve_proxy(proxy: Proxy, stop: CancellationToken) {
     tasks.wait().await;
 }
 
-/// Serves one connection: a request for a tunnel, then the tunnel.
-async fn serve_one(stream: TcpStream, target: SocketAddr, names: Arc<Names>) {
-    let (to_tunnel, mut tunnel) = tokio::sync::mpsc::channel(1);
+/// Serves one connection: a request for a tunnel, then whoever the tunnel leads to.
+async fn serve_one(
+    stream: TcpStream,
+    permit: OwnedSemaphorePermit,
+    target: mpsc::Sender<Led>,
+    names: Arc<Names>,
+) {
+    let (to_tunnel, mut tunnel) = mpsc::channel(1);
     let service = service_fn(move |mut request: Request<Incoming>| {
         let answer = judge(&names, request.method(), request.uri().authority());
         if answer.is_ok() {
@@ -82,9 +93,16 @@ async fn serve_one(stream: TcpStream, target: SocketAddr, names: Arc<Names>) {
         return;
     }
     let Some(upgrade) = tunnel.recv().await else { return };
-    let carried = async { carry(upgrade.await.map_err(io::Error::other)?, target).await };
-    if let Err(error) = carried.await {
-        tracing::debug!(%error, "a tunnel ended badly");
+    match upgrade.await.map(Upgraded::downcast::<TokioIo<TcpStream>>) {
+        Ok(Ok(Parts { io, read_buf, .. })) => {
+            let led = Led { stream: io.into_inner(), ahead: read_buf, permit };
+            if target.send(led).await.is_err() {
+                tracing::debug!("a tunnel leads to a listener that has stopped");
+            }
+        }
+        // What comes back is what was served, so that it is always a socket.
+        Ok(Err(_)) => tracing::debug!("a tunnel is no socket"),
+        Err(error) => tracing::debug!(%error, "a tunnel ended badly"),
     }
 }
 
@@ -139,23 +157,6 @@ impl Refusal {
 
 fn opened() -> Response<Body> {
     Response::new(Body::empty())
-}
-
-/// Carries bytes both ways until either side is done.
-async fn carry(client: Upgraded, target: SocketAddr) -> io::Result<()> {
-    let mut server = timeout(HEAD_TIME_MAX, TcpStream::connect(target)).await??;
-    server.set_nodelay(true)?;
-    let mut client = TokioIo::new(client);
-    pump(&mut client, &mut server).await
-}
-
-async fn pump<A, B>(a: &mut A, b: &mut B) -> io::Result<()>
-where
-    A: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
-{
-    let _bytes = copy_bidirectional_with_sizes(a, b, COPY_BYTES, COPY_BYTES).await?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -118,12 +119,14 @@ impl Connection {
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
+    /// What somebody read of the stream already, to be read first.
+    ahead: Bytes,
     connection: Connection,
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, connection: Connection) -> Self {
-        Self { stream, connection }
+    pub(crate) fn new(stream: TcpStream, ahead: Bytes, connection: Connection) -> Self {
+        Self { stream, ahead, connection }
     }
 
     fn guard<T>(
@@ -147,6 +150,11 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let fits = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead.split_to(fits));
+            return Poll::Ready(Ok(()));
+        }
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if read.is_ready() {
             self.connection.0.moved.store(true, Ordering::Relaxed);

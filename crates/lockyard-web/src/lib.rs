@@ -38,6 +38,6 @@ pub use login::{IdentityEndpoint, MachineIdentity};
 pub use metrics::Metrics;
 pub use oauth2::{FORM_BYTES_MAX, FORM_FIELDS_MAX};
 pub use ops::Ops;
-pub use serve::{Served, bind_loopback, serve};
+pub use serve::{Led, Served, bind_loopback, serve, serve_led};
 pub use trace::CORRELATION_HEADER;
 pub use vault::{KeyVaults, ROUTES as VAULT_ROUTES};

@@ -7,6 +7,7 @@
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
+use bytes::Bytes;
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -16,7 +17,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -61,19 +62,45 @@ impl std::fmt::Debug for Served {
     }
 }
 
+/// A connection of this process that came by another listener, as if it had come by this one.
+#[derive(Debug)]
+pub struct Led {
+    pub(crate) stream: TcpStream,
+    /// What was read of it already.
+    pub(crate) ahead: Bytes,
+    /// Its place among the open ones.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
 /// Serves until `stop`; then takes no more connections and gives open requests some time to end.
 pub async fn serve(served: Served, stop: CancellationToken) {
+    let (_nobody, led) = mpsc::channel(1);
+    serve_led(served, led, stop).await;
+}
+
+/// Does what [`serve`] does, for connections too that others lead here.
+///
+/// A connection that is handed over keeps the address that it comes from, which no header says.
+pub async fn serve_led(served: Served, mut led: mpsc::Receiver<Led>, stop: CancellationToken) {
     let Served { listener, tls, router, metrics } = served;
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (tasks, abort) = (TaskTracker::new(), CancellationToken::new());
     let server = Arc::new(Server { tls, router, metrics, stop: stop.clone(), abort });
-    while let Some((stream, permit)) = next_connection(&listener, &room, &stop).await {
+    loop {
+        let next = tokio::select! {
+            biased;
+            accepted = next_connection(&listener, &room, &stop) => {
+                accepted.map(|(stream, permit)| Led { stream, ahead: Bytes::new(), permit })
+            }
+            Some(led) = led.recv() => Some(led),
+        };
+        let Some(Led { stream, ahead, permit }) = next else { break };
         let server = Arc::clone(&server);
         let _task = tasks.spawn(async move {
             let _permit = permit;
             let abort = server.abort.clone();
             tokio::select! {
-                () = server.connected(stream) => {}
+                () = server.connected(stream, ahead) => {}
                 () = abort.cancelled() => {}
             }
         });
@@ -123,14 +150,14 @@ struct Server {
 }
 
 impl Server {
-    async fn connected(&self, stream: TcpStream) {
+    async fn connected(&self, stream: TcpStream, ahead: Bytes) {
         let _counted = self.metrics.connected();
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection keeps waiting for full packets");
         }
         let peer = stream.peer_addr().ok().map(|address| address.ip());
         let connection = Connection::from_peer(peer);
-        let socket = Socket::new(stream, connection.clone());
+        let socket = Socket::new(stream, ahead, connection.clone());
         match &self.tls {
             None => self.converse(socket, connection).await,
             Some(tls) => match timeout(HANDSHAKE_TIME_MAX, tls.accept(socket)).await {

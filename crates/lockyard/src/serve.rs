@@ -4,7 +4,7 @@
 //! a first start, then answer. What can fail for a reason that a person can mend comes first, and
 //! changes nothing when it fails.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use lockyard_access::{Directory, Issuer, registry_token::RegistryTokens};
 use lockyard_control::{Control, DirectoryRoles, Objects};
@@ -13,7 +13,10 @@ use lockyard_web::{
     Faces, FixedHost, IdentityEndpoint, KeyVaults, Metrics, Names, Ops, Proxy, Served,
 };
 use rustls::{ServerConfig, sign::CertifiedKey};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -32,6 +35,8 @@ use crate::{
     tending, tls,
 };
 
+/// How many tunnels may wait for the HTTPS listener to take them.
+const TUNNELS_WAITING: usize = 16;
 /// How long the runtime may take to let go of blocked threads at the end.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
 /// An end that takes no longer says nothing of what it waits for.
@@ -227,7 +232,8 @@ impl Ready {
             tls: Some(TlsAcceptor::from(Arc::clone(certificate))),
             ..plain(listeners.https, faces.https(addresses.https.port()))
         };
-        tasks.spawn(lockyard_web::serve(https, stop.clone()));
+        let (target, led) = mpsc::channel(TUNNELS_WAITING);
+        tasks.spawn(lockyard_web::serve_led(https, led, stop.clone()));
         let http = plain(listeners.http, faces.http(addresses.http.port()));
         tasks.spawn(lockyard_web::serve(http, stop.clone()));
         tasks.spawn(lockyard_web::serve(plain(listeners.ops, ops.router()), stop.clone()));
@@ -244,24 +250,10 @@ impl Ready {
             tasks.spawn(lockyard_web::serve(plain(listener, endpoint.router()), stop.clone()));
         }
         if let Some(listener) = listeners.connect_proxy {
-            let proxy =
-                Proxy { listener, target: reachable(addresses.https), names: names.clone() };
+            let proxy = Proxy { listener, target, names: names.clone() };
             tasks.spawn(lockyard_web::serve_proxy(proxy, stop.clone()));
         }
     }
-}
-
-/// Where this machine reaches a listener: one that listens everywhere is reached on loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let mut address = address;
-    if address.ip().is_unspecified() {
-        let loopback = match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        };
-        address.set_ip(loopback);
-    }
-    address
 }
 
 /// Lets open work end and says what it waits for; a second signal ends it at once.

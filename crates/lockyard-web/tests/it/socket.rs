@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use lockyard_web::{Proxy, Served, bind_loopback, serve, serve_proxy};
+use lockyard_web::{Proxy, Served, bind_loopback, serve_led, serve_proxy};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
+    sync::mpsc,
     task::JoinHandle,
     time::timeout,
 };
@@ -24,6 +25,8 @@ struct Running {
     address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<()>,
+    /// Takes connections that came by another listener.
+    led: mpsc::Sender<lockyard_web::Led>,
 }
 
 impl Running {
@@ -40,8 +43,9 @@ impl Running {
             router: world.faces.https(crate::support::HTTPS_PORT),
             metrics: world.faces.metrics.clone(),
         };
-        let task = tokio::spawn(serve(served, stop.clone()));
-        Self { address, stop, task }
+        let (led, arriving) = mpsc::channel(1);
+        let task = tokio::spawn(serve_led(served, arriving, stop.clone()));
+        Self { address, stop, task, led }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -206,7 +210,7 @@ async fn a_tunnel_leads_to_our_own_listener_and_nowhere_else() {
     let proxy = listener.local_addr().unwrap();
     let names = world.faces.names.clone();
     let stop = CancellationToken::new();
-    let proxying = Proxy { listener, target: running.address, names };
+    let proxying = Proxy { listener, target: running.led.clone(), names };
     let task = tokio::spawn(serve_proxy(proxying, stop.clone()));
     let mut stream = TcpStream::connect(proxy).await.unwrap();
     ask(&mut stream, "CONNECT contoso.cr.yard.example:8443 HTTP/1.1\r\nhost: x\r\n\r\n").await;
@@ -218,6 +222,16 @@ async fn a_tunnel_leads_to_our_own_listener_and_nowhere_else() {
     );
     ask(&mut stream, &request).await;
     assert!(read_until(&mut stream, "{}").await.contains("HTTP/1.1 200"));
+    // The tunnel has the client's own address, and nothing is lost that came right behind its head.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut stream = socket.connect(proxy).await.unwrap();
+    let connect = "CONNECT contoso.cr.yard.example:8443 HTTP/1.1\r\nhost: x\r\n\r\n";
+    let liar = "GET /v2/ HTTP/1.1\r\nhost: contoso.cr.yard.example:8443\r\n\
+                authorization: Basic bWU6d3Jvbmc=\r\n\r\n";
+    ask(&mut stream, &format!("{connect}{liar}")).await;
+    assert!(read_until(&mut stream, "UNAUTHORIZED").await.contains("HTTP/1.1 401"));
+    assert_eq!(world.audit.unauthenticated(), [("WrongPassword", "127.0.0.2".parse().ok())]);
     for (request, status) in [
         ("CONNECT example.org:8443 HTTP/1.1\r\nhost: x\r\n\r\n", "HTTP/1.1 403"),
         ("CONNECT contoso.cr.yard.example:22 HTTP/1.1\r\nhost: x\r\n\r\n", "HTTP/1.1 403"),
