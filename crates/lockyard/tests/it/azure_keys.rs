@@ -4,12 +4,17 @@
 //! The scripts tell what they have done, a line for each part, so that none can be left out
 //! unnoticed.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::az::{Bootstrap, serve};
+use crate::lockout::vault_key;
 use crate::outside::{self, Need, Story, bounded, good, program, stories};
-use crate::world::{Server, World};
+use crate::world::{LOCKYARD, Server, World, eventually};
 
 pub(crate) fn stories() -> Vec<Story> {
     stories![
@@ -21,6 +26,8 @@ pub(crate) fn stories() -> Vec<Story> {
         every_algorithm_agrees_with_another_implementation,
         #[needs(Need::Sdk)]
         plain_requests_are_taken_as_the_service_takes_them,
+        #[needs(Need::Sdk)]
+        the_trail_has_every_use_that_was_counted_outside,
         #[needs(Need::Sdk)]
         the_sdks_own_tests_pass_where_our_page_says_so,
     ]
@@ -127,6 +134,75 @@ fn every_algorithm_agrees_with_another_implementation() {
 fn plain_requests_are_taken_as_the_service_takes_them() {
     let parts = ["versions", "methods", "names", "kinds", "validity", "deletion", "errors"];
     House::new().check(&mut python("requests_as_such.py"), &parts);
+}
+
+/// What was done, by whose word, with which status: how often.
+type Uses = BTreeMap<(String, String), u64>;
+
+/// How often the registry's key is disabled and enabled.
+const TURNS: usize = 3;
+
+fn the_trail_has_every_use_that_was_counted_outside() {
+    let world = World::new();
+    let lines = world.folder().join("audit.jsonl");
+    let mut command = world.command("quickstart");
+    command.args(["--public-port", "443", "--audit-json"]).arg(&lines);
+    let house = House { server: world.start(command), world };
+    let counted: Value = serde_json::from_str(&good(house.inside(&mut python("count_uses.py"))))
+        .expect("the script prints JSON");
+    let mut wanted = Uses::new();
+    for (operation, statuses) in counted.as_object().expect("an object") {
+        for (status, number) in statuses.as_object().expect("an object") {
+            let number = number.as_u64().expect("a number");
+            wanted.insert((operation.clone(), status.clone()), number);
+        }
+    }
+    assert!(wanted.values().sum::<u64>() > 200, "{wanted:?}");
+
+    // The registry's own uses, by what its log says of them.
+    for _ in 0..TURNS {
+        for (verb, status) in [("disable", 403), ("enable", 200)] {
+            good(&mut vault_key(&house.world, verb));
+            let open = || house.server.get("/v2/_catalog").status == status;
+            eventually("the registry follows its key", open);
+        }
+    }
+    let log = house.server.log();
+    let said = |words: &str| log.lines().filter(|line| line.contains(words)).count() as u64;
+    let (unlocked, locked) = (said("registry unlocked"), said("registry locked"));
+    assert!(unlocked > TURNS as u64 && locked >= TURNS as u64, "{log}");
+
+    let mut tail = bounded(LOCKYARD);
+    tail.args(["audit", "tail", "-n", "10000", "--data-dir"]).arg(house.world.data());
+    let trail = good(&mut tail);
+    assert_eq!(uses(&trail, |client| client == "counted" || is_sdk(client)), wanted);
+    let own = uses(&trail, |client| client == "lockyard");
+    let of = |status: &str| own[&("KeyUnwrap".to_owned(), status.to_owned())];
+    // It also asks again now and then whether its key still opens.
+    assert!(of("200") >= unlocked && of("403") >= locked, "{own:?}");
+    let file = fs::read_to_string(&lines).expect("the operator asked for it");
+    assert_eq!(uses(&file, |_| true), uses(&trail, |_| true));
+    good(bounded(LOCKYARD).args(["audit", "verify", "--data-dir"]).arg(house.world.data()));
+}
+
+fn is_sdk(client: &str) -> bool {
+    client.starts_with("azsdk-python-keyvault-keys")
+}
+
+/// Counts a trail's uses of keys by those whose client is one of these.
+fn uses(trail: &str, whose: impl Fn(&str) -> bool) -> Uses {
+    let mut uses = Uses::new();
+    for line in trail.lines() {
+        let event: Value = serde_json::from_str(line).expect("a line is JSON");
+        let properties = &event["properties"];
+        let operation = event["operationName"].as_str().expect("a text");
+        let client = properties["clientInfo"].as_str().unwrap_or_default();
+        if whose(client) && (operation.starts_with("Key") || operation == "RandomBytesGet") {
+            let status = properties["httpStatusCode"].to_string();
+            *uses.entry((operation.to_owned(), status)).or_default() += 1;
+        }
+    }
+    uses
 }
 
 fn the_sdks_own_tests_pass_where_our_page_says_so() {
