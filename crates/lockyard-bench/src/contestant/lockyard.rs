@@ -19,6 +19,10 @@ use crate::{
 pub(super) const PUBLIC_NAME: &str = "lockyard.cr.localhost";
 /// The token issuer's name.
 pub(crate) const LOGIN_NAME: &str = "login.localhost";
+/// Resource Manager's name.
+pub(crate) const MANAGEMENT_NAME: &str = "management.localhost";
+/// The name of the vault that a scenario makes.
+pub(crate) const VAULT_NAME: &str = "bench.vault.localhost";
 
 pub(super) fn start(stage: &Stage, data: PathBuf) -> Outcome<Contestant> {
     let certificate = stage.certificate();

@@ -9,7 +9,7 @@ mod lockyard;
 mod nginx;
 mod stage;
 
-pub(crate) use lockyard::LOGIN_NAME;
+pub(crate) use lockyard::{LOGIN_NAME, MANAGEMENT_NAME, VAULT_NAME};
 pub(crate) use stage::{Stage, warm_memory};
 
 use std::path::PathBuf;

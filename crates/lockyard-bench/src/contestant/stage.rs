@@ -36,7 +36,13 @@ impl Stage {
         let what = || format!("making `{}`", folder.display());
         fs::create_dir_all(&folder).during(what())?;
         let folder = folder.canonicalize().during(what())?;
-        let names = ["localhost", lockyard::PUBLIC_NAME, lockyard::LOGIN_NAME];
+        let names = [
+            "localhost",
+            lockyard::PUBLIC_NAME,
+            lockyard::LOGIN_NAME,
+            lockyard::MANAGEMENT_NAME,
+            lockyard::VAULT_NAME,
+        ];
         let certificate = Certificate::make(&folder, &names)?;
         Ok(Self { options, folder, certificate, starts: 0.into() })
     }

@@ -4,6 +4,7 @@
 //! is what was pushed, and then measures round by round, each round beginning with another
 //! contestant, so that whatever else happens on the machine hits all of them alike.
 
+mod askers;
 mod manifest;
 mod memory;
 mod pull;
@@ -12,6 +13,7 @@ mod skopeo;
 mod small_push;
 mod tags;
 mod tokens;
+mod unwrap;
 
 use crate::{
     contestant::{Contestant, Stage},
@@ -27,7 +29,7 @@ pub(crate) struct Scenario {
 }
 
 /// All scenarios, in the order in which they run.
-pub(crate) const SCENARIOS: [Scenario; 12] = [
+pub(crate) const SCENARIOS: [Scenario; 13] = [
     Scenario { name: "pull-1", about: "one blob of 1 GiB, one stream", run: pull::one },
     Scenario { name: "pull-8", about: "eight blobs of 256 MiB at once", run: pull::eight },
     Scenario { name: "tls-pull", about: "one blob of 1 GiB over TLS", run: pull::tls },
@@ -58,6 +60,11 @@ pub(crate) const SCENARIOS: [Scenario; 12] = [
         name: "tokens",
         about: "client credentials on 2 and 8 connections",
         run: tokens::run,
+    },
+    Scenario {
+        name: "unwrap",
+        about: "keys unwrapped by a vault on 2, 8, 32 connections",
+        run: unwrap::run,
     },
     Scenario { name: "memory", about: "idle, after work, 1,000 slow pulls", run: memory::run },
 ];
