@@ -213,8 +213,7 @@ impl Change {
             return None;
         }
         let path = request.uri().path();
-        let folded = path.to_ascii_lowercase();
-        if TOLD_INSIDE.iter().any(|told| folded.contains(told)) {
+        if is_told_inside(path) {
             return None;
         }
         let caller = bearer::caller(request.headers(), issuer, audience).ok()?;
@@ -252,7 +251,14 @@ impl Change {
 }
 
 /// Resources whose changes the control plane records by itself, and knows more of.
-const TOLD_INSIDE: [&str; 2] = ["/providers/microsoft.keyvault/", "/roleassignments/"];
+const TOLD_INSIDE: [&str; 2] = ["microsoft.keyvault/", "microsoft.authorization/roleassignments/"];
+
+/// Whether the resource that a path ends in is one of those; what it lies in does not matter.
+fn is_told_inside(path: &str) -> bool {
+    let folded = path.to_ascii_lowercase();
+    let resource = folded.rsplit_once("/providers/").map(|(_, resource)| resource);
+    resource.is_some_and(|resource| TOLD_INSIDE.iter().any(|told| resource.starts_with(told)))
+}
 
 /// What a change is called.
 fn operation(audience: Audience, method: &Method, path: &str) -> Operation {
@@ -293,6 +299,19 @@ fn operation(audience: Audience, method: &Method, path: &str) -> Operation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_told_inside_is_told_by_the_last_resource_of_a_path() {
+        let vault = "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v";
+        let authorization = "providers/Microsoft.Authorization";
+        assert!(is_told_inside(vault));
+        assert!(is_told_inside(&format!("{vault}/keys/k")));
+        assert!(is_told_inside(&format!("{vault}/{authorization}/RoleAssignments/a")));
+        assert!(is_told_inside(&format!("/{authorization}/roleAssignments/a")));
+        assert!(!is_told_inside(&format!("{vault}/{authorization}/roleDefinitions/a")));
+        assert!(!is_told_inside("/subscriptions/s/resourceGroups/roleassignments"));
+        assert!(!is_told_inside("/v1.0/groups"));
+    }
 
     #[test]
     fn every_change_has_a_name() {
