@@ -12,6 +12,7 @@
 mod apart;
 mod audit;
 mod az;
+mod az_keyvault;
 mod azure_keys;
 mod clients;
 mod conformance;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         ("apart", apart::stories()),
         ("audit", audit::stories()),
         ("az", az::stories()),
+        ("az_keyvault", az_keyvault::stories()),
         ("azure_keys", azure_keys::stories()),
         ("clients", clients::stories()),
         ("conformance", conformance::stories()),
