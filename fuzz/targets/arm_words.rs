@@ -5,7 +5,7 @@
 use std::{fmt::Display, str::FromStr};
 
 use libfuzzer_sys::fuzz_target;
-use lockyard_arm::{ApiVersion, ResourceId, ResourceType, SCOPE_BYTES_MAX, Scope, parse_filter};
+use lockyard_arm::{ApiVersion, AzCommand, ResourceId, ResourceType, SCOPE_BYTES_MAX, Scope, parse_filter};
 
 fn stable<T: FromStr + Display + PartialEq>(text: &str) {
     if let Ok(value) = text.parse::<T>() {
@@ -20,6 +20,11 @@ fuzz_target!(|text: &str| {
     stable::<ResourceType>(text);
     stable::<ApiVersion>(text);
     drop(parse_filter(text));
+    if let Some(command) = AzCommand::read(Some("keyvault create"), Some(text)) {
+        let whole = text.split_whitespace().any(|word| word == "--enable-rbac-authorization");
+        let typed = command.typed("--enable-rbac-authorization");
+        assert!(typed || !whole, "what was typed was not seen");
+    }
     let Ok(scope) = text.parse::<Scope>() else { return };
     assert!(scope.to_string().len() <= SCOPE_BYTES_MAX);
     let loud: Scope = scope.to_string().to_ascii_uppercase().parse().expect("case changes nothing");

@@ -74,6 +74,7 @@ impl Control {
             suffix: vault_suffix,
             turn: Mutex::default(),
         });
+        vaults.hear_of_roles()?;
         let assignments =
             Assignments::new(Arc::clone(&directory), groups.clone(), Arc::clone(&vaults));
         let definitions = Definitions::new(Arc::clone(&directory));

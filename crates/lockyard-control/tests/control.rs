@@ -13,7 +13,7 @@ use lockyard_access::{
     decision::role_id,
     directory::{Cost, Founding, NewApplication, NewAssignment, Presented},
 };
-use lockyard_arm::{ApiVersion, ResourceGroupName, ResourceId, parse_filter};
+use lockyard_arm::{ApiVersion, AzCommand, ResourceGroupName, ResourceId, parse_filter};
 use lockyard_audit::MemoryAudit;
 use lockyard_base::{BootInstant, Clock, Entropy, Guid, HandClock, SeededEntropy, Timestamp};
 use lockyard_control::{
@@ -465,4 +465,69 @@ async fn an_identity_is_a_resource_with_tags_and_goes_with_its_roles() {
     control.delete_group(&owner, world.subscription(), &group("rg1")).await.unwrap();
     let managed = world.directory.snapshot().by_resource(&id).is_some();
     assert!(!managed, "an identity goes with its group");
+}
+
+fn vault_id(world: &World, name: &str) -> ResourceId {
+    let group = format!("/subscriptions/{}/resourceGroups/lockyard", world.subscription());
+    format!("{group}/providers/Microsoft.KeyVault/vaults/{name}").parse().unwrap()
+}
+
+/// A vault as az makes one whose creator chose no model; or the same recovered.
+async fn put_vault(world: &World, name: &str, mode: &str) -> Value {
+    let tenant = world.directory.snapshot().tenant().to_string();
+    let body = json!({"location": "eastus", "properties": {
+        "tenantId": tenant, "sku": {"family": "A", "name": "standard"},
+        "accessPolicies": [], "enableRbacAuthorization": true, "createMode": mode,
+    }});
+    let mut call = call(world.owner());
+    call.command = AzCommand::read(Some("keyvault create"), Some("-n"));
+    match world.control.put(&call, &vault_id(world, name), &body).await.unwrap() {
+        Put::Created(vault) | Put::Replaced(vault) => vault,
+    }
+}
+
+/// Gives somebody a role to a vault's data behind the control plane's back, as a crash leaves it.
+fn assign_only(world: &World, name: &str) -> Guid {
+    let principal = world.somebody(role_id::READER);
+    let id = Guid::from_bytes([5; 16]);
+    let new = NewAssignment {
+        id,
+        principal,
+        role: role_id::KEY_VAULT_CRYPTO_USER,
+        scope: vault_id(world, name).into_scope(),
+        description: None,
+        created_by: None,
+    };
+    world.directory.assign(new).unwrap().id
+}
+
+#[tokio::test]
+async fn no_crash_between_a_vault_and_its_roles_brings_a_right_back() {
+    let world = World::new();
+    let name = "kvone".parse().unwrap();
+    for mode in ["recover", "default"] {
+        let _vault = put_vault(&world, "kvone", "default").await;
+        let given = assign_only(&world, "kvone");
+        // Cut off after the vault was deleted and before its roles were dropped.
+        let _gone = world.vaults.0.delete_vault(&name).unwrap();
+        if mode == "default" {
+            world.vaults.0.purge_vault(&name).unwrap();
+        }
+        assert!(world.directory.snapshot().assignment(given).is_some());
+        let _back = put_vault(&world, "kvone", mode).await;
+        assert!(world.directory.snapshot().assignment(given).is_none(), "{mode}");
+        let _gone = world.vaults.0.delete_vault(&name).unwrap();
+        world.vaults.0.purge_vault(&name).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_was_given_before_a_crash_decides_after_it() {
+    let world = World::new();
+    let made = put_vault(&world, "kvone", "default").await;
+    assert_eq!(made["properties"]["permissionModel"]["model"], "undecided");
+    let _given = assign_only(&world, "kvone");
+    let control = open(&world.records, &world.directory, &world.vaults, &world.clock);
+    let shown = control.get(&call(world.owner()), &vault_id(&world, "kvone")).await.unwrap();
+    assert_eq!(shown["properties"]["permissionModel"]["decidedBy"], "firstRole");
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lockyard_access::decision::known;
 use lockyard_arm::Scope;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Vaults;
-use crate::{Call, ControlError, provider::Provider, subscription};
+use crate::{Acted, Call, ControlError, provider::Provider, subscription};
 
-/// A list of nothing, for whoever sees the subscription.
+/// Lists of nothing, for whoever sees the subscription, and no name for something new.
 #[derive(Debug)]
 pub(super) struct None(pub(super) Arc<Vaults>);
 
@@ -22,5 +22,16 @@ impl Provider for None {
             super::may(call, &snapshot, &known::VAULT_READ, under)?;
         }
         Ok(Vec::new())
+    }
+
+    /// `checkMhsmNameAvailability`: no name is to be had.
+    async fn ask(&self, call: &Call, at: &Scope, _body: &Value) -> Result<Acted, ControlError> {
+        self.0.seen(call, &known::VAULT_NAME_READ, at)?;
+        Ok(Acted::Told(json!({
+            "nameAvailable": false,
+            "reason": "AccountNameInvalid",
+            "message": "there are no managed HSMs here; a key vault takes keys of the kinds RSA-HSM \
+                        and EC-HSM and says that they are software",
+        })))
     }
 }

@@ -153,6 +153,10 @@ fn wanted(body: &Value) -> Result<(KeyShape, KeySettings), ControlError> {
     let body = Body::of(body)?;
     body.refuse_others(&["id", "name", "type", "location", "tags", "properties", "apiVersion"])?;
     let properties = body.object("properties")?;
+    if properties.object("rotationPolicy")?.is_there() {
+        let message = "is set at the key's own address, `/keys/<name>/rotationpolicy`";
+        return Err(properties.refuse("rotationPolicy", message).into());
+    }
     properties.refuse_others(&["attributes", "kty", "keyOps", "keySize", "curveName"])?;
     let (shape, hsm) = shape(&properties)?;
     let attributes = properties.object("attributes")?;

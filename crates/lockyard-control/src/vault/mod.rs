@@ -30,7 +30,7 @@ use lockyard_access::{
 };
 use lockyard_arm::{ResourceId, Scope};
 use lockyard_keyring::VaultAddress;
-use lockyard_vault::{Vault, VaultError, VaultProperties};
+use lockyard_vault::{PermissionModel, Vault, VaultError, VaultProperties};
 
 use crate::{
     Call, ControlError, decided, group::Groups, provider::Provider, subscription::must_be_ours,
@@ -72,6 +72,7 @@ pub(crate) fn providers(vaults: &Arc<Vaults>) -> Vec<(&'static str, Arc<dyn Prov
         ("Microsoft.KeyVault/deletedVaults", Arc::new(deleted::AllDeleted(ground()))),
         ("Microsoft.KeyVault/locations/deletedVaults", Arc::new(deleted::Deleted(ground()))),
         ("Microsoft.KeyVault/checkNameAvailability", Arc::new(name::Names(ground()))),
+        ("Microsoft.KeyVault/checkMhsmNameAvailability", Arc::new(hsm::None(ground()))),
         ("Microsoft.KeyVault/managedHSMs", Arc::new(hsm::None(ground()))),
         ("Microsoft.KeyVault/deletedManagedHSMs", Arc::new(hsm::None(ground()))),
     ]
@@ -127,6 +128,15 @@ impl Vaults {
         }
     }
 
+    /// Hears of all roles that there are, as a start does: a crash may have come between giving a
+    /// role and hearing of it. Blocks.
+    pub(crate) fn hear_of_roles(&self) -> Result<(), ControlError> {
+        let snapshot = self.directory.snapshot();
+        snapshot.assignments().try_for_each(|assignment| {
+            self.hear_of_role(&assignment.scope, snapshot.role(assignment.role))
+        })
+    }
+
     /// Hears that a role was given: the first one to a vault's data, at a vault or at something in
     /// it, decides a vault that nobody chose a model for. Again changes nothing. Blocks.
     pub(crate) fn hear_of_role(
@@ -139,9 +149,11 @@ impl Vaults {
         };
         let (Some(id), true) = (vault_above(scope), role.is_some_and(gives)) else { return Ok(()) };
         match self.find(&id) {
-            Ok(vault) => Ok(self.vault.role_assigned(&vault.name)?),
-            // It was deleted meanwhile, and the role with it.
-            Err(ControlError::Missing(_)) => Ok(()),
+            Ok(vault) if vault.model == PermissionModel::Undecided => {
+                Ok(self.vault.role_assigned(&vault.name)?)
+            }
+            // Decided is decided; one that was deleted meanwhile took the role with it.
+            Ok(_) | Err(ControlError::Missing(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use lockyard_base::{Clock as _, Guid};
+use lockyard_keyring::VaultAddress;
 use lockyard_vault::{
-    AccessPolicy, DecidedBy, Enablements, KeySettings, ModelChoice, NetworkRules, NoRoles,
-    PageRequest, PermissionModel, Permissions, Placement, PolicyEdit, PublicAccess, PutVault,
-    RecoveryLevel, Sku, Tags, Vault, VaultChange, VaultProperties, VaultRequest,
+    AccessPolicy, CreateMode, DecidedBy, Enablements, KeySettings, ModelChoice, NetworkRules,
+    NoRoles, PageRequest, PermissionModel, Permissions, Placement, PolicyEdit, PublicAccess,
+    PutVault, RecoveryLevel, Sku, Tags, Vault, VaultChange, VaultProperties, VaultRequest,
 };
 
 use crate::support::{
@@ -16,7 +17,7 @@ use crate::support::{
 const CREATOR: Guid = Guid::from_bytes([0xc0; 16]);
 const OTHER: Guid = Guid::from_bytes([0x0b; 16]);
 
-fn name() -> lockyard_keyring::VaultAddress {
+fn name() -> VaultAddress {
     "kvone".parse().unwrap()
 }
 
@@ -354,4 +355,74 @@ fn operators_vaults_get_a_place_once() {
     assert_eq!(vault.place_vaults(&place()).unwrap(), [name()]);
     assert_eq!(shown(&vault).place, place());
     assert_eq!(vault.place_vaults(&place()).unwrap(), []);
+}
+
+#[test]
+fn a_second_create_by_the_same_tool_changes_no_policy_and_decides_nothing() {
+    let world = World::new();
+    let vault = world.open();
+    let made = undecided(&vault);
+    let again = undecided(&vault);
+    assert_eq!((again.model, &again.policies), (made.model, &made.policies));
+}
+
+#[test]
+fn who_says_nothing_of_the_model_gets_the_default_of_the_version_for_a_new_vault_alone() {
+    let world = World::new();
+    let vault = world.open();
+    let unsaid =
+        |roles| VaultChange { model: ModelChoice::Unsaid { roles }, ..VaultChange::default() };
+    for (name, roles) in [("kvtwo", true), ("kvthree", false)] {
+        let name: VaultAddress = name.parse().unwrap();
+        let made = vault.put_vault(&name, put(unsaid(roles))).unwrap();
+        assert_eq!(made.properties().shows_rbac(), roles);
+        let again = vault.put_vault(&name, put(unsaid(!roles))).unwrap();
+        assert_eq!(again.properties().shows_rbac(), roles);
+    }
+}
+
+#[test]
+fn the_model_that_was_chosen_is_switched_only_by_whoever_may() {
+    let world = World::new();
+    let vault = world.open();
+    let said =
+        |model, may_switch_model| VaultChange { model, may_switch_model, ..VaultChange::default() };
+    undecided(&vault);
+    // Nobody chose yet: whoever may change the vault may choose.
+    vault.patch_vault(&name(), said(ModelChoice::Typed(true), false)).unwrap();
+    for model in [ModelChoice::Stated(false), ModelChoice::Typed(false)] {
+        let refused = told(vault.patch_vault(&name(), said(model, false)));
+        assert_eq!(refused, "403 InsufficientPermissions");
+    }
+    vault.patch_vault(&name(), said(ModelChoice::Stated(true), false)).unwrap();
+    assert!(shown(&vault).shows_rbac());
+    vault.patch_vault(&name(), said(ModelChoice::Stated(false), true)).unwrap();
+    assert!(!shown(&vault).shows_rbac());
+}
+
+#[test]
+fn recovering_a_vault_that_is_live_by_now_changes_nothing() {
+    let world = World::new();
+    let vault = world.open();
+    let tags = Tags::for_vault([("a".to_owned(), "b".to_owned())].into()).unwrap();
+    let name = make(&vault, "kvone", VaultChange { tags: Some(tags), ..VaultChange::default() });
+    let before = shown(&vault);
+    let request = VaultRequest { mode: CreateMode::Recover, ..put(VaultChange::default()) };
+    vault.put_vault(&name, request).unwrap();
+    assert_eq!(shown(&vault), before);
+}
+
+#[test]
+fn a_prepared_key_is_made_once() {
+    let world = World::new();
+    let vault = world.open();
+    make(&vault, "kvone", VaultChange::default());
+    let (id, settings) = (key("kvone", "k"), KeySettings::default());
+    let [one, other] = [(); 2].map(|()| vault.prepared_key(&id, QUICK, &settings).unwrap());
+    let first = vault.ensure_prepared(&id, one, &settings).unwrap();
+    let second = vault.ensure_prepared(&id, other, &settings).unwrap();
+    assert_eq!((first.created, second.created), (true, false));
+    assert_eq!(first.bundle, second.bundle);
+    assert_eq!(vault.key_bundles(&name()).unwrap(), [first.bundle.clone()]);
+    assert_eq!(vault.version_bundles(&id).unwrap(), [first.bundle]);
 }

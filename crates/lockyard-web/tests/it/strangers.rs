@@ -71,6 +71,7 @@ const MANAGEMENT: &[(&str, &str, Gets)] = &[
         Refused,
     ),
     ("POST", "{sub}/providers/Microsoft.KeyVault/checkNameAvailability", Refused),
+    ("POST", "{sub}/providers/Microsoft.KeyVault/checkMhsmNameAvailability", Refused),
     ("GET", "{sub}/providers/Microsoft.KeyVault/managedHSMs", Refused),
     ("GET", "{sub}/providers/Microsoft.KeyVault/deletedManagedHSMs", Refused),
 ];
