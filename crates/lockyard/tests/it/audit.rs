@@ -30,6 +30,12 @@ fn audit(world: &World, verb: &str) -> Command {
     command
 }
 
+/// The trail's events as they were recorded, oldest first.
+pub(crate) fn recorded(world: &World) -> Vec<Value> {
+    let lines = good(audit(world, "tail").args(["-n", "10000"]));
+    lines.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
+}
+
 /// The trail's events: operation, client and status.
 fn told(command: &mut Command) -> Vec<(String, String, u64)> {
     let lines = good(command.args(["-n", "10000"]));

@@ -1,8 +1,9 @@
 //! The real `az keyvault`, unmodified: vaults and their keys, as people and scripts use them.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::audit::recorded;
 use crate::az::{Bootstrap, Cli, serve};
 use crate::outside::{Need::Az, Story, stories};
 use crate::world::{Server, World};
@@ -12,6 +13,8 @@ pub(crate) fn stories() -> Vec<Story> {
     stories![
         #[needs(Az)]
         both_ways_of_the_reference_let_a_service_use_a_key,
+        #[needs(Az)]
+        az_knows_a_vaults_whole_life,
         #[needs(Az)]
         az_knows_a_keys_whole_life,
     ]
@@ -111,6 +114,122 @@ fn both_ways_of_the_reference_let_a_service_use_a_key() {
         assert!(denied.contains(told), "{denied}");
     }
 }
+
+fn az_knows_a_vaults_whole_life() {
+    let yard = Yard::new();
+    let owner = &yard.owner;
+    // az checks names of HSMs alone.
+    let hsm = owner.json(&["keyvault", "check-name", "-n", "kvone"]);
+    assert_eq!(hsm["nameAvailable"], false);
+    let provider = format!("{}/providers/Microsoft.KeyVault", yard.bootstrap.subscription());
+    let uri = format!("{provider}/checkNameAvailability?api-version=2026-02-01");
+    let body = r#"{"name":"kvone","type":"Microsoft.KeyVault/vaults"}"#;
+    let check = ["rest", "--method", "post", "--uri", &uri, "--body", body];
+    assert_eq!(owner.json(&check)["nameAvailable"], true);
+    let create = ["keyvault", "create", "-n", "kvone", "-g", "rg1", "--tags", "a=b"];
+    let policies = ["--enable-rbac-authorization", "false", "--retention-days", "7"];
+    let made = owner.json(&and(&create, &policies));
+    assert_eq!(made["properties"]["accessPolicies"].as_array().map(Vec::len), Some(1));
+    assert_eq!(owner.json(&check)["reason"], "AlreadyExists");
+    let names = ["keyvault", "list", "--query", "[].name", "-o", "tsv"];
+    assert_eq!(owner.run(&names), "kvone");
+    assert_eq!(owner.run(&and(&names, &["-g", "rg1"])), "kvone");
+
+    // What one command reads and writes back, no other one loses.
+    owner.run(&["keyvault", "network-rule", "add", "-n", "kvone", "--ip-address", "10.0.0.1/32"]);
+    let deny = ["keyvault", "update", "-n", "kvone", "--default-action", "Deny", "--bypass"];
+    owner.run(&and(&deny, &["None"]));
+    let list = ["keyvault", "key", "list", "--vault-name", "kvone"];
+    let refused = owner.refused(&list);
+    assert!(refused.contains("ForbiddenByFirewall"), "{refused}");
+    owner.run(&["keyvault", "network-rule", "add", "-n", "kvone", "--ip-address", "127.0.0.1"]);
+    assert_eq!(owner.json(&list), json!([]));
+    let rules = owner.json(&["keyvault", "network-rule", "list", "-n", "kvone"]);
+    let ranges: Vec<&Value> =
+        rules["ipRules"].as_array().expect("a list").iter().map(|rule| &rule["value"]).collect();
+    assert_eq!(ranges, ["10.0.0.1/32", "127.0.0.1"], "as they were written");
+    owner.run(&[
+        "keyvault",
+        "network-rule",
+        "remove",
+        "-n",
+        "kvone",
+        "--ip-address",
+        "10.0.0.1/32",
+    ]);
+    owner.run(&[
+        "keyvault",
+        "set-policy",
+        "-n",
+        "kvone",
+        "--object-id",
+        NOBODY,
+        "--key-permissions",
+        "get",
+    ]);
+    owner.run(&["keyvault", "delete-policy", "-n", "kvone", "--object-id", NOBODY]);
+    let kept = owner.json(&["keyvault", "show", "-n", "kvone"]);
+    let properties = &kept["properties"];
+    assert_eq!(properties["accessPolicies"], made["properties"]["accessPolicies"]);
+    assert_eq!(
+        (&kept["tags"], &properties["softDeleteRetentionInDays"]),
+        (&made["tags"], &json!(7))
+    );
+    assert_eq!(
+        (&properties["networkAcls"]["bypass"], &properties["networkAcls"]["defaultAction"]),
+        (&json!("None"), &json!("Deny"))
+    );
+    let subnet = format!(
+        "{}/resourceGroups/rg1/providers/Microsoft.Network/virtualNetworks/n/subnets/s",
+        yard.bootstrap.subscription()
+    );
+    let told =
+        owner.refused(&["keyvault", "network-rule", "add", "-n", "kvone", "--subnet", &subnet]);
+    assert!(told.contains("virtualNetworkRules"), "{told}");
+
+    owner.run(&["keyvault", "delete", "-n", "kvone"]);
+    let missing = owner.refused(&["keyvault", "show", "-n", "kvone"]);
+    assert!(missing.contains("not found within subscription"), "{missing}");
+    let deleted = ["keyvault", "list-deleted", "--query", "[].name", "-o", "tsv"];
+    assert_eq!(owner.run(&deleted), "kvone");
+    let shown = owner.json(&["keyvault", "show-deleted", "-n", "kvone"]);
+    assert_eq!(shown["properties"]["vaultId"], yard.vault_id("kvone"));
+    let taken = owner.refused(&["keyvault", "create", "-n", "kvone", "-g", "rg1"]);
+    assert!(taken.contains("recover"), "{taken}");
+    let back = owner.json(&["keyvault", "recover", "-n", "kvone"]);
+    assert_eq!(back["properties"]["networkAcls"], properties["networkAcls"]);
+    owner.run(&["keyvault", "update", "-n", "kvone", "--enable-rbac-authorization", "true"]);
+    owner.run(&["group", "delete", "-n", "rg1", "-y"]);
+    assert_eq!(owner.run(&deleted), "kvone");
+    owner.run(&["keyvault", "purge", "-n", "kvone"]);
+    assert_eq!(owner.run(&deleted), "");
+    owner.run(&["group", "create", "-n", "rg1", "-l", "eastus"]);
+    owner.run(&["keyvault", "create", "-n", "kvone", "-g", "rg1", "--enable-purge-protection"]);
+    owner.run(&["keyvault", "delete", "-n", "kvone"]);
+    let kept = owner.refused(&["keyvault", "purge", "-n", "kvone"]);
+    assert!(kept.contains("(MethodNotAllowed)"), "{kept}");
+
+    let events = recorded(&yard.world);
+    for operation in [
+        "VaultPut",
+        "VaultGet",
+        "VaultDelete",
+        "VaultGetDeleted",
+        "VaultListDeleted",
+        "VaultRecover",
+        "VaultPurge",
+        "KeyList",
+    ] {
+        let one = events.iter().find(|event| event["operationName"] == operation);
+        let one = one.unwrap_or_else(|| panic!("{operation} is not in the trail"));
+        assert_eq!(one["identity"]["claim"]["appid"], yard.bootstrap.word("clientId"));
+        let client = one["properties"]["clientInfo"].as_str().expect("a text");
+        assert!(client.contains("Python"), "{one}");
+    }
+}
+
+/// The object id of somebody whom nobody knows.
+const NOBODY: &str = "12121212-1212-4212-8212-121212121212";
 
 fn az_knows_a_keys_whole_life() {
     let yard = Yard::new();
