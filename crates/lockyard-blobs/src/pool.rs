@@ -2,9 +2,13 @@
 //!
 //! A reader that finds the budget spent waits instead of growing the process; long before, one that
 //! has more than its share out waits for its own buffers, so that readers who stall leave the rest
-//! to those who read. Buffers are reused, because fresh ones cost page faults and cold caches. They hold plaintext: a few are kept idle
-//! for the next reader, and these are wiped when a registry locks, as are those that come back
-//! after the lock; wiping each one on each use would cost a tenth of the line speed.
+//! to those who read. Buffers are reused, because fresh ones cost page faults and cold caches. They
+//! hold plaintext: a few are kept idle for the next reader, and these are wiped when a registry
+//! locks, as are those that come back after the lock; wiping each one on each use would cost a tenth
+//! of the line speed.
+//!
+//! Each is a mapping of its own, so that what a crowd of slow readers took goes back to the system
+//! when they leave: an allocator would keep most of it.
 
 use std::{
     fmt,
@@ -17,6 +21,7 @@ use std::{
 };
 
 use lockyard_seal::SegmentSize;
+use memmap2::MmapMut;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio_util::sync::{CancellationToken, PollSemaphore};
 use zeroize::Zeroize as _;
@@ -45,7 +50,7 @@ pub struct BufferPool {
 
 /// The idle buffers.
 struct Shelf {
-    idle: Mutex<Vec<Box<[u8]>>>,
+    idle: Mutex<Vec<MmapMut>>,
     /// How many [`Tab`]s there are.
     readers: AtomicUsize,
 }
@@ -120,7 +125,7 @@ pub(crate) fn bytes(count: usize, len: usize) -> u32 {
 }
 
 impl Shelf {
-    fn idle(&self) -> MutexGuard<'_, Vec<Box<[u8]>>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<MmapMut>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -146,15 +151,20 @@ impl Room {
         let permit = self.permit.split(self.len)?;
         tab.out.fetch_add(self.len, Ordering::AcqRel);
         let reused = if self.len == POOLED_LEN { self.shelf.idle().pop() } else { None };
-        let bytes = reused.unwrap_or_else(|| vec![0; self.len].into_boxed_slice());
+        let bytes = reused.unwrap_or_else(|| fresh(self.len));
         Some(Buffer {
-            bytes,
+            bytes: Some(bytes),
             shelf: Arc::clone(&self.shelf),
             revoked: revoked.clone(),
             permit: Some(permit),
             tab: Arc::clone(tab),
         })
     }
+}
+
+fn fresh(len: usize) -> MmapMut {
+    // As of an allocator that finds none: the process cannot go on.
+    MmapMut::map_anon(len).expect("the system has memory for what the budget allows")
 }
 
 /// What one reader has out.
@@ -199,10 +209,10 @@ impl Drop for Tab {
 
 /// One buffer of the pool; goes back when it is dropped.
 pub(crate) struct Buffer {
-    bytes: Box<[u8]>,
+    /// Absent only while it is being dropped, as is the permit.
+    bytes: Option<MmapMut>,
     shelf: Arc<Shelf>,
     revoked: CancellationToken,
-    /// Absent only while it is being dropped.
     permit: Option<OwnedSemaphorePermit>,
     tab: Arc<Tab>,
 }
@@ -210,7 +220,7 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// The first `len` bytes, to be filled.
     pub(crate) fn head(&mut self, len: usize) -> &mut [u8] {
-        &mut self.bytes[..len]
+        &mut self.bytes.as_mut().expect("it is not being dropped")[..len]
     }
 
     /// The buffer as an owner of the bytes in `range` only.
@@ -221,7 +231,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.bytes);
+        let Some(mut bytes) = self.bytes.take() else { return };
         let len = bytes.len();
         if self.revoked.is_cancelled() {
             bytes.zeroize();
@@ -233,6 +243,7 @@ impl Drop for Buffer {
         } else {
             drop(idle);
             bytes.zeroize();
+            drop(bytes);
         }
         // The budget first: whoever is woken looks at it.
         drop(self.permit.take());
@@ -248,7 +259,7 @@ pub(crate) struct BufferSlice {
 
 impl AsRef<[u8]> for BufferSlice {
     fn as_ref(&self) -> &[u8] {
-        &self.buffer.bytes[self.range.clone()]
+        &self.buffer.bytes.as_ref().expect("it is not being dropped")[self.range.clone()]
     }
 }
 

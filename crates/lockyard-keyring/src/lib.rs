@@ -13,6 +13,7 @@ mod keyring;
 mod lease;
 mod provider;
 mod slot;
+mod stretch;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -31,3 +32,4 @@ pub use provider::{
     KeyVersion, KeyVersionName, ProviderError, VaultAddress, VersionedKeyId, WrappedShare,
 };
 pub use slot::{Slot, SlotError, SlotKind, SlotSecret};
+pub use stretch::StretchCost;

@@ -6,20 +6,13 @@
 
 use std::fmt;
 
-use argon2::{Algorithm, Argon2, Params, Version};
 use lockyard_base::{Entropy, RowId};
 use lockyard_seal::{Damaged, MainKey, SegmentSize, hkdf, pae};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::ServiceKey;
+use crate::{ServiceKey, StretchCost};
 
-/// Argon2id memory for passphrases: 64 MiB.
-const ARGON2_KIB: u32 = 64 * 1024;
-/// Argon2id passes for passphrases.
-const ARGON2_PASSES: u32 = 3;
-/// Argon2id lanes for passphrases.
-const ARGON2_LANES: u32 = 4;
 /// The least entropy, in bytes, of a secret that no person types.
 const SECRET_BYTES_MIN: usize = 32;
 
@@ -150,7 +143,8 @@ impl Slot {
         let salt = hex::encode(entropy.bytes::<16>());
         let params = match kind {
             SlotKind::Passphrase => {
-                format!("argon2id,{ARGON2_KIB},{ARGON2_PASSES},{ARGON2_LANES},{salt}")
+                let StretchCost { kib, passes, lanes } = StretchCost::default();
+                format!("argon2id,{kib},{passes},{lanes},{salt}")
             }
             SlotKind::Credential | SlotKind::File | SlotKind::Recovery => format!("hkdf,{salt}"),
         };
@@ -189,16 +183,8 @@ fn stretch(params: &str, secret: &SlotSecret) -> Result<MainKey, SlotError> {
             let (Some(kib), Some(passes), Some(lanes)) = (number(), number(), number()) else {
                 return Err(SlotError::Params);
             };
-            // A stored parameter must not be able to exhaust the machine before the AEAD speaks.
-            if kib > 16 * ARGON2_KIB || passes > 64 || lanes > 64 {
-                return Err(SlotError::Params);
-            }
-            let salt = salt(words.next())?;
-            let cost = Params::new(kib, passes, lanes, Some(32)).map_err(|_| SlotError::Params)?;
-            let mut key = Zeroizing::new([0; 32]);
-            Argon2::new(Algorithm::Argon2id, Version::V0x13, cost)
-                .hash_password_into(&secret.0, &salt, key.as_mut_slice())
-                .map_err(|_| SlotError::Params)?;
+            let cost = StretchCost { kib, passes, lanes };
+            let key = cost.stretch(&secret.0, &salt(words.next())?).ok_or(SlotError::Params)?;
             Ok(MainKey::from_bytes(&key))
         }
         _ => Err(SlotError::Params),

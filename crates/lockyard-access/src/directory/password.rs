@@ -1,43 +1,16 @@
 //! Passwords: what people type is stretched with argon2id before anything is kept of it.
 
-use argon2::{Algorithm, Argon2, Params, Version};
 use lockyard_base::Entropy;
+use lockyard_keyring::StretchCost;
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
 
 use super::{
     ChangeError, Presented,
     limit::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN},
 };
 
-/// How dear a stretch is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cost {
-    /// Memory in KiB.
-    pub kib: u32,
-    /// Passes over it.
-    pub passes: u32,
-    /// Lanes.
-    pub lanes: u32,
-}
-
-impl Default for Cost {
-    /// That of the service key's passphrases (DESIGN 3): 64 MiB, three passes, four lanes.
-    fn default() -> Self {
-        Self { kib: 64 * 1024, passes: 3, lanes: 4 }
-    }
-}
-
-impl Cost {
-    /// Next to nothing; only for tests that are about something else.
-    #[cfg(any(test, feature = "testing"))]
-    pub const NEGLIGIBLE: Self = Self { kib: 8, passes: 1, lanes: 1 };
-
-    /// Whether a stored cost is one that may be paid: it must not be able to exhaust the machine.
-    fn is_bearable(self) -> bool {
-        self.kib <= 16 * 64 * 1024 && self.passes <= 64 && self.lanes <= 64
-    }
-}
+/// How dear a stretch is: by default as dear as that of the service key's passphrases (DESIGN 3).
+pub type Cost = StretchCost;
 
 /// What is kept of a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,7 +33,7 @@ impl PasswordHash {
             return Err(ChangeError::Password);
         }
         let salt = entropy.bytes::<16>();
-        let hash = stretch(text.as_bytes(), &salt, cost).ok_or(ChangeError::Password)?;
+        let hash = cost.stretch(text.as_bytes(), &salt).ok_or(ChangeError::Password)?;
         Ok(Self { cost, salt, hash: *hash })
     }
 
@@ -74,24 +47,12 @@ impl PasswordHash {
         // A longer one was never accepted; what is stretched stays bounded.
         let bytes = password.as_bytes();
         let shown = bytes.get(..PASSWORD_BYTES_MAX).unwrap_or(bytes);
-        let right = match stretch(shown, &self.salt, self.cost) {
+        let right = match self.cost.stretch(shown, &self.salt) {
             Some(hash) => bool::from(hash.ct_eq(&self.hash)),
             None => false,
         };
         right & (bytes.len() <= PASSWORD_BYTES_MAX)
     }
-}
-
-fn stretch(password: &[u8], salt: &[u8; 16], cost: Cost) -> Option<Zeroizing<[u8; 32]>> {
-    if !cost.is_bearable() {
-        return None;
-    }
-    let params = Params::new(cost.kib, cost.passes, cost.lanes, Some(32)).ok()?;
-    let mut hash = Zeroizing::new([0; 32]);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(password, salt, hash.as_mut_slice())
-        .ok()?;
-    Some(hash)
 }
 
 #[cfg(test)]
