@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use lockyard_access::registry_token::Verb;
-use lockyard_base::{BlindIndex, ManifestId, RepositoryId};
+use lockyard_base::{BlindIndex, ManifestId, RepositoryId, Timestamp};
 use lockyard_oci::{
     Algorithm, ChildKind, Digest, Manifest, MediaType, Reference, RepositoryName, Tag,
 };
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Registry, RegistryError,
-    opened::{OpenedManifest, OpenedTag, wiped_at_last},
+    opened::{Led, OpenedManifest, OpenedTag, wiped_at_last},
     rows::{ManifestPlace, ManifestRecord, Rows, Sealed},
     session::{repository, repository_or_new},
     tag::point,
@@ -107,21 +107,9 @@ impl Registry {
         reference: &Reference,
     ) -> Result<ManifestStat, RegistryError> {
         self.authorize(Verb::Pull, name)?;
-        let (name, wanted) = (name.clone(), reference.clone());
-        let grace = self.house.ground().limits.grace;
-        let (id, stale, record) = self
-            .read(move |txn, rows| {
-                let repository =
-                    repository(txn, rows, &name)?.ok_or(RegistryError::ManifestUnknown)?;
-                let row = find(txn, rows, repository.repository_id, &wanted)?;
-                let stale = row.touched_at < txn.now().saturating_sub(grace / 2);
-                let record = opened_record(rows, &row)?;
-                expect(&record, &wanted)?;
-                Ok((row.manifest_id, stale, record))
-            })
-            .await
-            .map_err(unknown_if_damaged)?;
-        if stale {
+        let (led, now) = self.led(name, reference, Asked::Record).await?;
+        let (grace, id) = (self.house.ground().limits.grace, led.id);
+        if led.touched_at < now.saturating_sub(grace / 2) {
             // Whoever asked may be about to rely on it: a collection must not take it meanwhile.
             self.write(move |txn, _, _| {
                 let there = manifest::touch(txn, id)?;
@@ -129,6 +117,7 @@ impl Registry {
             })
             .await?;
         }
+        let record = &led.record;
         Ok(ManifestStat {
             digest: record.digest,
             media_type: record.media_type.clone(),
@@ -143,20 +132,58 @@ impl Registry {
         reference: &Reference,
     ) -> Result<ManifestContent, RegistryError> {
         self.authorize(Verb::Pull, name)?;
-        let (name, wanted) = (name.clone(), reference.clone());
-        self.read(move |txn, rows| {
-            let repository = repository(txn, rows, &name)?.ok_or(RegistryError::ManifestUnknown)?;
-            let row = find(txn, rows, repository.repository_id, &wanted)?;
-            let (record, bytes) = opened_content(txn, rows, &row)?;
-            expect(&record, &wanted)?;
-            Ok(ManifestContent {
-                digest: record.digest,
-                media_type: record.media_type.clone(),
-                bytes,
-            })
+        let (led, _) = self.led(name, reference, Asked::Content).await?;
+        Ok(ManifestContent {
+            digest: led.record.digest,
+            media_type: led.record.media_type.clone(),
+            bytes: led
+                .content
+                .clone()
+                .ok_or(RegistryError::Internal("the content was asked for"))?,
         })
-        .await
-        .map_err(unknown_if_damaged)
+    }
+
+    /// Where a reference leads, and when that is.
+    async fn led(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+        asked: Asked,
+    ) -> Result<(Arc<Led>, Timestamp), RegistryError> {
+        let (opened, bytes_max) = self.rows.opened()?;
+        let key = (name.clone(), reference.clone());
+        // Asked before the state is read, which may then be newer and is never older.
+        let commits = self.house.ground().store.commits();
+        let known = commits.and_then(|commits| {
+            let led = opened.led.get(&key, bytes_max)?;
+            let enough = asked == Asked::Record || led.content.is_some();
+            (led.commits == commits && enough).then_some(led)
+        });
+        if let Some(known) = known {
+            // Where the database counts its commits, this is its clock.
+            return Ok((known, self.house.ground().clock.wall()));
+        }
+        let read = self.read(move |txn, rows| {
+            let (name, wanted) = &key;
+            let repository = repository(txn, rows, name)?.ok_or(RegistryError::ManifestUnknown)?;
+            let row = find(txn, rows, repository.repository_id, wanted)?;
+            let (record, content) = match asked {
+                Asked::Record => (opened_record(rows, &row)?, None),
+                Asked::Content => {
+                    let (record, bytes) = opened_content(txn, rows, &row)?;
+                    (record, Some(bytes))
+                }
+            };
+            expect(&record, wanted)?;
+            let (id, touched_at) = (row.manifest_id, row.touched_at);
+            let led = Led { commits: commits.unwrap_or_default(), id, touched_at, record, content };
+            let led = Arc::new(led);
+            if commits.is_some() {
+                opened.led.put_shared(key, Arc::clone(&led), bytes_max);
+            }
+            Ok((led, txn.now()))
+        });
+        read.await.map_err(unknown_if_damaged)
     }
 
     /// Takes a manifest away, with every tag that points at it.
@@ -185,6 +212,15 @@ impl Registry {
         })
         .await
     }
+}
+
+/// What of a manifest a client wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// What it is.
+    Record,
+    /// The same with its bytes.
+    Content,
 }
 
 /// Everything that one push writes.

@@ -1,10 +1,14 @@
 //! Rows that were opened before, kept so that the next request need not open them again.
 //!
-//! Nothing here answers whether something exists or what a tag points at: that is read from the
-//! database each time. What is kept is what opening a sealed value gave. Opening is a function of
-//! the key, the place and the sealed bytes, so a row that is read with the same bytes in the same
-//! place is the row that was opened, and any other is opened anew: there is nothing that could be
-//! stale. It lies in the registry's cell, dies with the lease, and is bounded in bytes.
+//! Whether something exists and what a tag points at is read from the database each time. What is
+//! kept is what opening a sealed value gave. Opening is a function of the key, the place and the
+//! sealed bytes, so a row that is read with the same bytes in the same place is the row that was
+//! opened, and any other is opened anew: there is nothing that could be stale. It lies in the
+//! registry's cell, dies with the lease, and is bounded in bytes.
+//!
+//! One thing is kept that could be stale: where a reference led ([`Led`]). It counts only for as long
+//! as the database has seen no commit since, which the database itself is asked each time; one that
+//! others write to as well cannot say, and then nothing of this is kept.
 
 use std::{
     collections::HashMap,
@@ -14,8 +18,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use lockyard_base::{BlindIndex, Epoch, ManifestId, RepositoryId, TagId};
-use lockyard_oci::{RepositoryName, Tag};
+use lockyard_base::{BlindIndex, Epoch, ManifestId, RepositoryId, TagId, Timestamp};
+use lockyard_oci::{Reference, RepositoryName, Tag};
 use lockyard_store::{manifest::ManifestRow, repository::RepositoryRow, tag::TagRow};
 use zeroize::Zeroizing;
 
@@ -30,12 +34,13 @@ pub(crate) struct Opened {
     pub(crate) repositories: Shelf<RepositoryName, OpenedRepository>,
     pub(crate) tags: Shelf<(RepositoryId, Tag), OpenedTag>,
     pub(crate) manifests: Shelf<ManifestId, OpenedManifest>,
+    pub(crate) led: Shelf<(RepositoryName, Reference), Led>,
 }
 
 impl Opened {
     /// How many bytes each shelf may hold if all together may hold `bytes_max`.
     pub(crate) const fn share(bytes_max: usize) -> usize {
-        bytes_max / 3
+        bytes_max / 4
     }
 }
 
@@ -152,6 +157,27 @@ impl Weighed for OpenedManifest {
     }
 }
 
+/// Where a reference led when the database had seen so many commits.
+#[derive(Debug)]
+pub(crate) struct Led {
+    pub(crate) commits: u64,
+    /// The manifest.
+    pub(crate) id: ManifestId,
+    /// When somebody last relied on it.
+    pub(crate) touched_at: Timestamp,
+    pub(crate) record: Arc<ManifestRecord>,
+    /// Its bytes if somebody asked for them.
+    pub(crate) content: Option<Bytes>,
+}
+
+impl Weighed for Led {
+    fn weight(&self) -> usize {
+        // The record and the bytes are shared with the manifest's own entry, which may go first.
+        let names = RepositoryName::CHARS_MAX + Tag::CHARS_MAX;
+        2 * ENTRY_BYTES + names + self.content.as_ref().map_or(0, Bytes::len)
+    }
+}
+
 /// Plaintext as `Bytes`: wiped when the last of those who hold it lets go.
 pub(crate) fn wiped_at_last(plain: Zeroizing<Vec<u8>>) -> Bytes {
     struct Owner(Zeroizing<Vec<u8>>);
@@ -189,9 +215,14 @@ impl<K: Hash + Eq + Clone, V: Weighed> Shelf<K, V> {
 
     /// Keeps a value, unless it alone would take half of the room.
     pub(crate) fn put(&self, key: K, value: V, bytes_max: usize) {
+        self.put_shared(key, Arc::new(value), bytes_max);
+    }
+
+    /// The same with a value that is in use already.
+    pub(crate) fn put_shared(&self, key: K, value: Arc<V>, bytes_max: usize) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let _before = kept.old.remove(&key);
-        kept.put(key, Arc::new(value), bytes_max);
+        kept.put(key, value, bytes_max);
     }
 }
 

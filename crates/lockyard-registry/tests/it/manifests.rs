@@ -27,6 +27,7 @@ pub(crate) const STORIES: &[Story] = stories!["manifests":
     what_cannot_be_read_is_refused,
     a_tag_moves,
     many_move_one_tag_at_once,
+    what_a_reference_led_to_counts_until_the_next_commit,
     a_deleted_manifest_takes_its_tags_along,
     a_deleted_tag_leaves_its_manifest,
     a_deleted_manifest_can_be_pushed_again,
@@ -52,6 +53,36 @@ async fn pulled(
         (Err(_), Err(error)) => Err(error),
         both => panic!("HEAD and GET must agree: {both:?}"),
     }
+}
+
+/// Each read finds what was acknowledged before it, and most of them find it in memory.
+async fn what_a_reference_led_to_counts_until_the_next_commit(base: Base) {
+    let world = World::new(&base).await;
+    let registry = world.registry();
+    let config = push(&registry, "app", b"{}").await;
+    let mut last = Vec::new();
+    for round in 0..20_u64 {
+        let layer = push(&registry, "app", &noise(round, 30)).await;
+        last = image(&config, &[layer]);
+        put(&registry, "app", &by_tag("latest"), &last).await.unwrap();
+        for _ in 0..3 {
+            for reference in [by_tag("latest"), by_digest(sha256(&last))] {
+                assert_eq!(pulled(&registry, "app", &reference).await.unwrap(), last);
+            }
+        }
+    }
+    registry.delete_tag(&repo("app"), &tag("latest")).await.unwrap();
+    assert!(is_unknown(&pulled(&registry, "app", &by_tag("latest")).await));
+    let digest = sha256(&last);
+    assert_eq!(pulled(&registry, "app", &by_digest(digest)).await.unwrap(), last);
+    world.lock().await;
+    let locked = registry.get_manifest(&repo("app"), &by_digest(digest)).await;
+    assert!(matches!(locked, Err(RegistryError::LockedMeanwhile)), "{locked:?}");
+    world.unlock().await;
+    let registry = world.registry();
+    assert_eq!(pulled(&registry, "app", &by_digest(digest)).await.unwrap(), last);
+    registry.delete_manifest(&repo("app"), &digest).await.unwrap();
+    assert!(is_unknown(&pulled(&registry, "app", &by_digest(digest)).await));
 }
 
 fn is_unknown(outcome: &Result<Vec<u8>, RegistryError>) -> bool {
