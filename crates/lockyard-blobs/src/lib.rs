@@ -10,6 +10,7 @@
 
 mod disk;
 mod export;
+mod in_row;
 mod list;
 mod local;
 mod opener;
@@ -22,6 +23,7 @@ mod writer;
 
 pub use disk::{Disk, DiskEntry, DiskEntryKind, DiskFile, SystemDisk};
 pub use export::{DangerousExport, ExportError, dangerous_export};
+pub use in_row::with_row_part;
 pub use list::{ListError, PARTS_PER_BLOB_MAX, PartList, SealedPart};
 pub use local::LocalParts;
 pub use opener::ReadError;
@@ -30,4 +32,4 @@ pub use store::{Listed, PartError, PartSink, PartSource, PartStore};
 pub use stream::BlobStream;
 #[cfg(feature = "testing")]
 pub use testing::{Call, FaultyParts};
-pub use writer::{PartWriter, WriteError};
+pub use writer::{PartWriter, SHORT_BYTES_MAX, WriteError, seal_short};

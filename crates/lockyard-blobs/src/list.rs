@@ -116,6 +116,11 @@ impl PartList {
         self.len == 0
     }
 
+    /// The first part, if there is one.
+    pub fn first(&self) -> Option<&SealedPart> {
+        self.parts.first()
+    }
+
     /// How many parts there are.
     pub fn count(&self) -> usize {
         self.parts.len()

@@ -82,7 +82,7 @@ impl PartWriter {
             key,
             slot,
             sink,
-            batch: Batch::starting_with(&header),
+            batch: Batch::starting_with(&header, BATCH_BYTES + SIZE.bytes()),
             index: 0,
             room: SIZE.bytes() - HEADER_LEN - TAG_LEN,
             len: 0,
@@ -172,6 +172,34 @@ impl fmt::Debug for PartWriter {
     }
 }
 
+/// How long a plaintext is at most that [`seal_short`] takes.
+pub const SHORT_BYTES_MAX: usize = 32 << 10;
+const _: () = assert!(SHORT_BYTES_MAX <= SIZE.bytes() - HEADER_LEN - TAG_LEN);
+
+/// Seals a short plaintext, given in pieces, into a part that no store holds: its bytes are for its
+/// row. A matter of microseconds, so that it may run on any thread.
+///
+/// Panics if the plaintext is longer than [`SHORT_BYTES_MAX`].
+pub fn seal_short<'p>(
+    unlocked: &UnlockedRegistry,
+    part: PartId,
+    plaintext: impl Iterator<Item = &'p [u8]> + Clone,
+    entropy: &dyn Entropy,
+) -> Result<(SealedPart, Vec<u8>), WriteError> {
+    let len: usize = plaintext.clone().map(<[u8]>::len).sum();
+    assert!(len <= SHORT_BYTES_MAX, "a part in a row is short");
+    let key = MainKey::generate(entropy);
+    let header = Header::generate(entropy);
+    let slot = unlocked.register(key.cipher(&header, &part_aad(SIZE, unlocked.id(), part)))?;
+    let layout = Layout::of_plaintext(SIZE, len as u64).map_err(|_| WriteError::TooLong)?;
+    let mut batch = Batch::starting_with(&header, HEADER_LEN + len + TAG_LEN);
+    plaintext.for_each(|piece| batch.bytes.extend_from_slice(piece));
+    batch.seal(&slot, Position { index: 0, last: true })?;
+    let sealed = batch.ciphertext().to_vec();
+    assert_eq!(sealed.len() as u64, layout.ciphertext_len(), "the layout is what was sealed");
+    Ok((SealedPart::new(part, key, layout), sealed))
+}
+
 /// What has not gone to the store: ciphertext, and behind it the plaintext of the segment in hand.
 struct Batch {
     /// Never moved, since that would leave plaintext behind in freed memory.
@@ -183,9 +211,9 @@ struct Batch {
 }
 
 impl Batch {
-    fn starting_with(header: &Header) -> Self {
+    fn starting_with(header: &Header, room: usize) -> Self {
         // The system maps pages as they are touched: a small part does not pay for the capacity.
-        let mut bytes: Vec<u8> = Vec::with_capacity(DIRECT_ALIGN + BATCH_BYTES + SIZE.bytes());
+        let mut bytes: Vec<u8> = Vec::with_capacity(DIRECT_ALIGN + room);
         let start = bytes.as_ptr().align_offset(DIRECT_ALIGN);
         bytes.resize(start, 0);
         bytes.extend_from_slice(header.as_bytes());
@@ -226,9 +254,10 @@ mod tests {
     #[test]
     fn a_batch_lies_where_the_disk_can_fetch_it() {
         for seed in 0..20 {
-            let batch = Batch::starting_with(&Header::generate(&SeededEntropy::new(seed)));
+            let header = Header::generate(&SeededEntropy::new(seed));
+            let batch = Batch::starting_with(&header, BATCH_BYTES);
             assert!(batch.ciphertext().as_ptr().addr().is_multiple_of(DIRECT_ALIGN));
-            assert!(batch.bytes.capacity() - batch.start >= BATCH_BYTES + SIZE.bytes());
+            assert!(batch.bytes.capacity() - batch.start >= BATCH_BYTES);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Blobs: looking, reading, deleting, and bringing new ones in.
 
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::BoxStream};
@@ -17,6 +17,7 @@ use crate::{
     intake::blocking,
     rows::{BlobRecord, Rows, Sealed},
     session::repository,
+    written::Written,
 };
 
 /// A blob's digest and length.
@@ -90,11 +91,11 @@ impl Registry {
             Some(range) => range.resolve(length).map_err(RegistryError::RangeUnsatisfiable)?,
             None => 0..length,
         };
-        let stream = match self.open_parts(&found, range.clone()).await {
+        let stream = match self.open_parts(&found, range.clone()).await? {
             Err(ReadError::Missing(_)) => {
                 // A compaction may have put other parts in their place.
                 found = self.find_blob(name, digest).await?;
-                self.open_parts(&found, range.clone()).await
+                self.open_parts(&found, range.clone()).await?
             }
             first => first,
         };
@@ -123,7 +124,7 @@ impl Registry {
         self.authorize(Verb::Pull, name)?;
         let found = self.find_blob(name, digest).await?;
         let unlocked = self.rows.unlocked().share();
-        let store = Arc::clone(&self.house.ground().parts);
+        let store = self.part_store(&found.record.parts).await?;
         blocking(move || {
             let parts = &found.record.parts;
             (0..parts.count())
@@ -249,11 +250,14 @@ impl Registry {
         })
     }
 
-    async fn open_parts(&self, found: &Found, range: Range<u64>) -> Result<BlobStream, ReadError> {
-        let ground = self.house.ground();
-        let unlocked = self.rows.unlocked();
-        BlobStream::open(unlocked, &ground.parts, self.house.pool(), &found.record.parts, range)
-            .await
+    async fn open_parts(
+        &self,
+        found: &Found,
+        range: Range<u64>,
+    ) -> Result<Result<BlobStream, ReadError>, RegistryError> {
+        let (unlocked, parts) = (self.rows.unlocked(), &found.record.parts);
+        let store = self.part_store(parts).await?;
+        Ok(BlobStream::open(unlocked, &store, self.house.pool(), parts, range).await)
     }
 
     async fn unreadable(&self, found: &Found, error: ReadError) -> RegistryError {
@@ -298,8 +302,8 @@ impl Registry {
 
 /// Makes sealed parts a blob of this repository: a new one, or the one that is there already.
 ///
-/// The `writing` ones among them become live; all die where an intact blob makes them unneeded. An
-/// existing blob that is quarantined or no longer opens gets the new parts in place of its own: this
+/// What was `written` of them just now becomes live; all die where an intact blob makes them unneeded.
+/// An existing blob that is quarantined or no longer opens gets the new parts in place of its own: this
 /// is how pushing heals.
 pub(crate) fn link_parts(
     txn: &mut Txn<'_>,
@@ -307,7 +311,7 @@ pub(crate) fn link_parts(
     repository: RepositoryId,
     digest: &Digest,
     parts: &PartList,
-    writing: &[PartId],
+    written: &Written,
 ) -> Result<(), RegistryError> {
     let index = rows.digest_index(digest)?;
     let present = blob::BlobState::Present;
@@ -315,7 +319,7 @@ pub(crate) fn link_parts(
         None => {
             let id = BlobId::random(rows.entropy());
             let sealed = rows.seal_blob(id, &index, present.word(), digest, parts)?;
-            part::make_live(txn, writing)?;
+            written.keep(txn, rows)?;
             let inserted = blob::insert(
                 txn,
                 &blob::NewBlob {
@@ -338,7 +342,7 @@ pub(crate) fn link_parts(
                 part::make_dead(txn, &unneeded)?;
             } else {
                 let sealed = rows.seal_blob(row.blob_id, &index, present.word(), digest, parts)?;
-                part::make_live(txn, writing)?;
+                written.keep(txn, rows)?;
                 let (id, seal_no) = (row.blob_id, row.seal_no);
                 if !blob::update(txn, id, seal_no, sealed.epoch, present, &sealed.bytes)? {
                     return Err(RegistryError::Overtaken);

@@ -140,9 +140,9 @@ impl Registry {
 
     /// The blob's content as a body; `None` if it cannot be read, which its readers will see to.
     async fn body_of(&self, parts: &PartList) -> Result<Option<Body>, RegistryError> {
-        let ground = self.house.ground();
+        let store = self.part_store(parts).await?;
         let (unlocked, pool) = (self.rows.unlocked(), self.house.pool());
-        match BlobStream::open(unlocked, &ground.parts, pool, parts, 0..parts.len()).await {
+        match BlobStream::open(unlocked, &store, pool, parts, 0..parts.len()).await {
             Ok(stream) => Ok(Some(stream.map(|piece| piece.map_err(|_| BodyError)).boxed())),
             Err(ReadError::Locked) => Err(RegistryError::LockedMeanwhile),
             Err(error) => {

@@ -1,13 +1,17 @@
 //! Takes a request's body in: hashes it and seals it into one part, at the same time.
 //!
-//! Three stages overlap: this task receives, one thread hashes, another seals and writes. A body
+//! Three stages overlap: this task receives, one thread hashes, another seals and writes. A short
+//! body needs none of them: what is to lie in a row is sealed at once. A body
 //! that ends early is not an error here: what arrived is sealed, and the caller decides whether to
 //! keep it. A lock ends it at once, whether or not the client sends.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream::BoxStream};
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use lockyard_base::{Entropy, PartId};
 use lockyard_blobs::{PartStore, PartWriter, SealedPart, WriteError};
 use lockyard_keyring::UnlockedRegistry;
@@ -30,6 +34,50 @@ pub type Body = BoxStream<'static, Result<Bytes, BodyError>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the request's body was cut off")]
 pub struct BodyError;
+
+/// How a body begins.
+pub(crate) enum Beginning {
+    /// It has no byte.
+    Empty,
+    /// It is whole, and no longer than was asked.
+    Short(Vec<Bytes>),
+    /// It is longer, or breaks off: all of it, what was read included.
+    Long(Body),
+}
+
+/// Reads a body until it is over or has more than `bytes_max` bytes.
+pub(crate) async fn begin(
+    mut body: Body,
+    bytes_max: usize,
+    revoked: &CancellationToken,
+) -> Result<Beginning, RegistryError> {
+    let (mut pieces, mut len) = (Vec::new(), 0);
+    loop {
+        let piece = tokio::select! {
+            biased;
+            () = revoked.cancelled() => return Err(RegistryError::LockedMeanwhile),
+            piece = body.next() => piece,
+        };
+        let goes_on = match piece {
+            None if pieces.is_empty() => return Ok(Beginning::Empty),
+            None => return Ok(Beginning::Short(pieces)),
+            Some(Ok(piece)) if piece.is_empty() => true,
+            Some(Ok(piece)) => {
+                len += piece.len();
+                pieces.push(piece);
+                len <= bytes_max
+            }
+            Some(Err(BodyError)) => {
+                let read = pieces.into_iter().map(Ok).chain([Err(BodyError)]);
+                return Ok(Beginning::Long(stream::iter(read.collect::<Vec<_>>()).boxed()));
+            }
+        };
+        if !goes_on {
+            let read = stream::iter(pieces.into_iter().map(Ok).collect::<Vec<_>>());
+            return Ok(Beginning::Long(read.chain(body).boxed()));
+        }
+    }
+}
 
 /// Where a body goes.
 pub(crate) struct Intake {

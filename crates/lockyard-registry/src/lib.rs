@@ -19,6 +19,7 @@ mod keys;
 mod limits;
 mod listing;
 mod manifest;
+mod newborn;
 mod opened;
 mod referrer;
 mod registries;
@@ -29,6 +30,7 @@ mod session;
 mod sweep;
 mod tag;
 mod upload;
+mod written;
 
 pub mod instance;
 pub mod owner;

@@ -17,6 +17,9 @@ pub struct Limits {
     pub upload_idle_max: Duration,
     /// A part that is being written must be renewed within this time.
     pub writing_lease: Duration,
+    /// A blob's first part of at most so many bytes lies in its row: below this, a file and its syncs
+    /// cost more than everything else. At most [`SHORT_BYTES_MAX`](lockyard_blobs::SHORT_BYTES_MAX).
+    pub row_part_bytes_max: usize,
     /// Parts that are announced ahead of need at once, at most.
     pub parts_ahead_max: usize,
     /// What a client was told is there stays for this long, whatever a collection thinks of it.
@@ -46,6 +49,7 @@ impl Default for Limits {
             tags_per_put_max: 10,
             upload_idle_max: Duration::from_secs(24 * 60 * 60),
             writing_lease: Duration::from_secs(60 * 60),
+            row_part_bytes_max: 16 << 10,
             parts_ahead_max: 64,
             grace: Duration::from_secs(60 * 60),
             read_grace: Duration::from_secs(10 * 60),

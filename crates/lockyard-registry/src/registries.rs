@@ -23,6 +23,7 @@ use crate::{
     Caller, Limits, Registry, RegistryEntry, RegistryError,
     access::Gate,
     keys::{open_wrap, seal_wrap},
+    newborn::Nursery,
 };
 
 /// What registries stand on.
@@ -79,6 +80,7 @@ pub struct Registries {
     /// Held by the scrub that runs: two would save their progress in each other's place.
     scrubbing: Mutex<()>,
     found: std::sync::Mutex<Found>,
+    nursery: Nursery,
 }
 
 /// The registries that were found by name when the database had seen so many commits.
@@ -98,6 +100,7 @@ impl Registries {
             tasks: TaskTracker::new(),
             scrubbing: Mutex::new(()),
             found: std::sync::Mutex::default(),
+            nursery: Nursery::default(),
         })
     }
 
@@ -107,6 +110,10 @@ impl Registries {
 
     pub(crate) fn pool(&self) -> &BufferPool {
         &self.pool
+    }
+
+    pub(crate) fn nursery(&self) -> &Nursery {
+        &self.nursery
     }
 
     pub(crate) fn scrubbing(&self) -> &Mutex<()> {

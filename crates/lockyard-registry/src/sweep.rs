@@ -45,6 +45,8 @@ impl Registry {
     async fn sweep(&self, id: RegistryId, report: &mut SweepReport) -> Result<(), RegistryError> {
         let limits = self.house.ground().limits;
         if !self.house.rests(id, limits.upload_idle_max) {
+            let now = self.house.ground().clock.wall();
+            report.uploads_expired += self.house.nursery().expire(id, now);
             while self.expire_uploads(id, report).await? == BATCH as usize {}
         }
         if !self.house.rests(id, limits.writing_lease) {

@@ -6,19 +6,26 @@
 //! stands. Work that seals a body runs on a task of its own: a client that goes away does not undo
 //! what arrived.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use lockyard_access::registry_token::Verb;
 use lockyard_base::{PartId, RepositoryId, UploadId};
-use lockyard_blobs::{BlobStream, PartList, ReadError, SealedPart};
+use lockyard_blobs::{
+    BlobStream, PartList, ReadError, SHORT_BYTES_MAX, SealedPart, seal_short, with_row_part,
+};
 use lockyard_oci::{Algorithm, ContentRange, Digest, Hasher, RepositoryName};
-use lockyard_store::{part, upload};
+use lockyard_store::{Txn, part, upload};
 
 use crate::{
     Body, Registry, RegistryError,
     blob::link_parts,
-    intake::{BodyEnd, Intake, Taken},
-    rows::{Sealed, UploadRecord},
+    intake::{self, Beginning, BodyEnd, Intake, Taken},
+    newborn::{FirstStep, Newborn},
+    rows::{Rows, Sealed, UploadRecord},
     session::{repository, repository_or_new},
+    written::Written,
 };
 
 /// Names a session, and the step of it that the client knows.
@@ -42,7 +49,9 @@ pub struct UploadStatus {
 /// A session as it was read.
 struct Session {
     id: UploadId,
-    repository: RepositoryId,
+    name: RepositoryName,
+    /// Its repository; `None` if it has no row yet, which comes with its first step.
+    repository: Option<RepositoryId>,
     generation: u64,
     record: UploadRecord,
 }
@@ -73,12 +82,48 @@ impl Session {
     }
 }
 
+/// A step that is being committed; of a session with a row, the row says who came first.
+struct Step<'n>(Option<FirstStep<'n>>);
+
+impl Step<'_> {
+    /// Ends it as its transaction ended.
+    fn end(self, committed: &Result<bool, RegistryError>) {
+        if let (Some(first), Ok(true)) = (self.0, committed) {
+            first.made();
+        }
+    }
+}
+
+/// Inserts the row of a session without a byte.
+fn insert(
+    txn: &mut Txn<'_>,
+    rows: &Rows,
+    id: UploadId,
+    repository: RepositoryId,
+    algorithm: Algorithm,
+    idle: Duration,
+) -> Result<(), RegistryError> {
+    let sealed = rows.seal_upload(id, repository, 0, &UploadRecord::new(algorithm))?;
+    let expires_at = txn.now() + idle;
+    Ok(upload::insert(
+        txn,
+        &upload::NewUpload {
+            upload_id: id,
+            registry_id: rows.registry(),
+            repository_id: repository,
+            epoch: sealed.epoch,
+            sealed: &sealed.bytes,
+            expires_at,
+        },
+    )?)
+}
+
 impl Registry {
     /// Begins a session; its hash is SHA-256 unless the client says otherwise.
     ///
-    /// A session without a byte may be lost by a power cut (not by the end of the process): nothing
-    /// was promised but a place to send to, and a client that is told that it is gone begins again.
-    /// From its first byte on it is as durable as everything.
+    /// A session without a byte may be lost, by a power cut or by the end of the process: nothing was
+    /// promised but a place to send to, and a client that is told that it is gone begins again. From
+    /// its first byte on it is as durable as everything.
     pub async fn start_upload(
         &self,
         name: &RepositoryName,
@@ -89,27 +134,46 @@ impl Registry {
         let algorithm = algorithm.unwrap_or(Algorithm::Sha256);
         let limits = self.house.ground().limits;
         let id = UploadId::random(self.rows.entropy());
+        let status = UploadStatus { ticket: UploadTicket { id, generation: Some(0) }, offset: 0 };
+        if self.house.ground().store.commits().is_some() {
+            self.be_born(id, &name, algorithm).await?;
+            return Ok(status);
+        }
         self.write_soon(move |txn, rows, _| {
             if upload::count(txn, rows.registry())? >= limits.uploads_max {
                 return Err(RegistryError::TooManyUploads { limit: limits.uploads_max });
             }
             let repository = repository_or_new(txn, rows, &name)?.repository_id;
-            let sealed = rows.seal_upload(id, repository, 0, &UploadRecord::new(algorithm))?;
-            let expires_at = txn.now() + limits.upload_idle_max;
-            Ok(upload::insert(
-                txn,
-                &upload::NewUpload {
-                    upload_id: id,
-                    registry_id: rows.registry(),
-                    repository_id: repository,
-                    epoch: sealed.epoch,
-                    sealed: &sealed.bytes,
-                    expires_at,
-                },
-            )?)
+            insert(txn, rows, id, repository, algorithm, limits.upload_idle_max)
         })
         .await?;
-        Ok(UploadStatus { ticket: UploadTicket { id, generation: Some(0) }, offset: 0 })
+        Ok(status)
+    }
+
+    /// Begins a session that gets its row with its first byte.
+    async fn be_born(
+        &self,
+        id: UploadId,
+        name: &RepositoryName,
+        algorithm: Algorithm,
+    ) -> Result<(), RegistryError> {
+        let ground = self.house.ground();
+        let (limit, registry) = (ground.limits.uploads_max, self.rows.registry());
+        let wanted = name.clone();
+        let in_rows = self.read(move |txn, rows| {
+            // None is made before there is a byte, but a damaged one is told at once.
+            repository(txn, rows, &wanted)?;
+            Ok(upload::count(txn, registry)?)
+        });
+        let in_rows = in_rows.await?;
+        let expires_at = ground.clock.wall() + ground.limits.upload_idle_max;
+        let newborn = Newborn::new(self.rows.repository_index(name)?, algorithm, expires_at);
+        let most = limit.saturating_sub(in_rows);
+        if self.house.nursery().add(registry, id, newborn, most) {
+            Ok(())
+        } else {
+            Err(RegistryError::TooManyUploads { limit })
+        }
     }
 
     /// Adds a body to a session. A body that is cut keeps what arrived.
@@ -155,11 +219,10 @@ impl Registry {
         self.detached(async move {
             let record = UploadRecord::new(digest.algorithm());
             let (record, written) = this.extend(record, None, body, true).await?;
-            this.verify(&record, &digest, written).await?;
-            let writing: Vec<PartId> = written.into_iter().collect();
+            this.verify(&record, &digest, &written).await?;
             this.write(move |txn, rows, _| {
                 let repository = repository_or_new(txn, rows, &name)?.repository_id;
-                link_parts(txn, rows, repository, &digest, &record.parts, &writing)
+                link_parts(txn, rows, repository, &digest, &record.parts, &written)
             })
             .await?;
             Ok(digest)
@@ -186,6 +249,16 @@ impl Registry {
         self.authorize(Verb::Push, name)?;
         let session = self.session(name, ticket.id).await?;
         session.continues(ticket, None)?;
+        if session.repository.is_none() {
+            let step = self.house.nursery().step(self.rows.registry(), session.id);
+            return match step {
+                Some(step) => {
+                    step.made();
+                    Ok(())
+                }
+                None => Err(self.overtaken(session.id, 0).await),
+            };
+        }
         let parts: Vec<PartId> = session.record.parts.ids().collect();
         let (id, generation, before) = (session.id, session.generation, session.record.parts.len());
         let dropped = self.write(move |txn, _, _| {
@@ -202,6 +275,14 @@ impl Registry {
         let name = name.clone();
         let idle = self.house.ground().limits.upload_idle_max;
         let rests = self.house.rests(self.rows.registry(), idle);
+        if let Some(newborn) = self.house.nursery().get(self.rows.registry(), id) {
+            let expired = newborn.expires_at < self.house.ground().clock.wall() && !rests;
+            if expired || newborn.repository != self.rows.repository_index(&name)? {
+                return Err(RegistryError::UploadUnknown);
+            }
+            let record = UploadRecord::new(newborn.algorithm);
+            return Ok(Session { id, name, repository: None, generation: 0, record });
+        }
         self.read(move |txn, rows| {
             let repository = repository(txn, rows, &name)?.ok_or(RegistryError::UploadUnknown)?;
             let row = upload::get(txn, id)?.ok_or(RegistryError::UploadUnknown)?;
@@ -211,8 +292,8 @@ impl Registry {
             }
             let sealed = Sealed { epoch: row.epoch, bytes: &row.sealed };
             let record = rows.open_upload(id, row.repository_id, row.generation, sealed)?;
-            let (repository, generation) = (row.repository_id, row.generation);
-            Ok(Session { id, repository, generation, record })
+            let (repository, generation) = (Some(row.repository_id), row.generation);
+            Ok(Session { id, name, repository, generation, record })
         })
         .await
     }
@@ -223,24 +304,37 @@ impl Registry {
         range: Option<ContentRange>,
         body: Body,
     ) -> Result<UploadStatus, RegistryError> {
-        let Session { id, repository, generation, record } = session;
-        let before = record.parts.len();
+        let Session { id, name, repository, generation, record } = session;
+        let (before, algorithm) = (record.parts.len(), record.hasher.algorithm());
         let (record, written, cut) = self.take(record, range, body).await?;
         let offset = record.parts.len();
         let idle = self.house.ground().limits.upload_idle_max;
-        let writing: Vec<PartId> = written.iter().copied().collect();
+        let file = written.file();
+        let Some(first) = self.first_step(id, repository) else {
+            self.discard(file).await;
+            return Err(self.overtaken(id, before).await);
+        };
         let advanced = self
             .write(move |txn, rows, _| {
+                let repository = match repository {
+                    Some(repository) => repository,
+                    None => {
+                        let found = repository_or_new(txn, rows, &name)?.repository_id;
+                        insert(txn, rows, id, found, algorithm, idle)?;
+                        found
+                    }
+                };
                 let sealed = rows.seal_upload(id, repository, generation + 1, &record)?;
                 let expires_at = txn.now() + idle;
                 let (epoch, bytes) = (sealed.epoch, &sealed.bytes);
                 if !upload::advance(txn, id, generation, epoch, bytes, expires_at)? {
                     return Ok(false);
                 }
-                part::make_live(txn, &writing)?;
+                written.keep(txn, rows)?;
                 Ok(true)
             })
             .await;
+        first.end(&advanced);
         match advanced {
             Ok(true) if cut => Err(RegistryError::BodyCut),
             Ok(true) => Ok(UploadStatus {
@@ -248,11 +342,11 @@ impl Registry {
                 offset,
             }),
             Ok(false) => {
-                self.discard(written).await;
+                self.discard(file).await;
                 Err(self.overtaken(id, before).await)
             }
             Err(error) => {
-                self.discard(written).await;
+                self.discard(file).await;
                 Err(error)
             }
         }
@@ -265,29 +359,47 @@ impl Registry {
         range: Option<ContentRange>,
         body: Body,
     ) -> Result<Digest, RegistryError> {
-        let Session { id, repository, generation, record } = session;
+        let Session { id, name, repository, generation, record } = session;
         let before = record.parts.len();
         let (record, written) = self.extend(record, range, body, false).await?;
-        self.verify(&record, &digest, written).await?;
-        let writing: Vec<PartId> = written.iter().copied().collect();
+        self.verify(&record, &digest, &written).await?;
+        let file = written.file();
+        let Some(first) = self.first_step(id, repository) else {
+            self.discard(file).await;
+            return Err(self.overtaken(id, before).await);
+        };
         let finished = self
             .write(move |txn, rows, _| {
-                if !upload::delete(txn, id, generation)? {
-                    return Ok(false);
-                }
-                link_parts(txn, rows, repository, &digest, &record.parts, &writing)?;
+                let repository = match repository {
+                    Some(_) if !upload::delete(txn, id, generation)? => return Ok(false),
+                    Some(repository) => repository,
+                    None => repository_or_new(txn, rows, &name)?.repository_id,
+                };
+                link_parts(txn, rows, repository, &digest, &record.parts, &written)?;
                 Ok(true)
             })
             .await;
+        first.end(&finished);
         match finished {
             Ok(true) => Ok(digest),
             Ok(false) => {
-                self.discard(written).await;
+                self.discard(file).await;
                 Err(self.overtaken(id, before).await)
             }
             Err(error) => {
-                self.discard(written).await;
+                self.discard(file).await;
                 Err(error)
+            }
+        }
+    }
+
+    /// Begins a step of a session, which for one without a row only one can do at a time; `None` if
+    /// another one came first.
+    fn first_step(&self, id: UploadId, repository: Option<RepositoryId>) -> Option<Step<'_>> {
+        match repository {
+            Some(_) => Some(Step(None)),
+            None => {
+                self.house.nursery().step(self.rows.registry(), id).map(|step| Step(Some(step)))
             }
         }
     }
@@ -299,14 +411,14 @@ impl Registry {
         range: Option<ContentRange>,
         body: Body,
         whole: bool,
-    ) -> Result<(UploadRecord, Option<PartId>), RegistryError> {
+    ) -> Result<(UploadRecord, Written), RegistryError> {
         debug_assert!(
             !whole || record.parts.count() == 0,
             "a push in one piece starts from nothing"
         );
         let (record, written, cut) = self.take(record, range, body).await?;
         if cut {
-            self.discard(written).await;
+            self.discard(written.file()).await;
             return Err(RegistryError::BodyCut);
         }
         Ok((record, written))
@@ -318,29 +430,32 @@ impl Registry {
         record: UploadRecord,
         range: Option<ContentRange>,
         body: Body,
-    ) -> Result<(UploadRecord, Option<PartId>, bool), RegistryError> {
+    ) -> Result<(UploadRecord, Written, bool), RegistryError> {
         let limits = self.house.ground().limits;
         let UploadRecord { hasher, mut parts } = record;
         let room = limits.blob_bytes_max - parts.len().min(limits.blob_bytes_max);
-        let mut body = body.peekable();
-        let empty = tokio::select! {
-            biased;
-            () = self.revoked().cancelled() => return Err(RegistryError::LockedMeanwhile),
-            first = std::pin::Pin::new(&mut body).peek() => first.is_none(),
-        };
-        if empty {
+        let short = if parts.count() == 0 { limits.row_part_bytes_max } else { 0 };
+        let short = short.min(SHORT_BYTES_MAX).min(usize::try_from(room).unwrap_or(usize::MAX));
+        let body = match intake::begin(body, short, self.revoked()).await? {
             // No byte, no part: a PUT that only names the digest costs no commit here.
-            return match range {
-                Some(_) => Err(RegistryError::LengthMismatch),
-                None => Ok((UploadRecord { hasher, parts }, None, false)),
-            };
-        }
+            Beginning::Empty => {
+                return match range {
+                    Some(_) => Err(RegistryError::LengthMismatch),
+                    None => Ok((UploadRecord { hasher, parts }, Written::Nothing, false)),
+                };
+            }
+            Beginning::Short(pieces) => {
+                let (record, written) = self.take_short(hasher, range, &pieces)?;
+                return Ok((record, written, false));
+            }
+            Beginning::Long(body) => body,
+        };
         // Asked only now: a session with as many parts as it may have must still be able to finish.
         if parts.count() >= limits.parts_per_upload_max {
             return Err(RegistryError::TooManyParts { limit: limits.parts_per_upload_max });
         }
         let id = self.announce().await?;
-        let taken = self.seal(id, hasher, body.boxed(), room).await;
+        let taken = self.seal(id, hasher, body, room).await;
         let Taken { part, hasher, end } = match taken {
             Ok(taken) => taken,
             Err(error) => {
@@ -361,7 +476,7 @@ impl Registry {
             self.discard(Some(id)).await;
             return Err(error);
         }
-        let written = part.is_some().then_some(id);
+        let written = if part.is_some() { Written::File(id) } else { Written::Nothing };
         match part {
             Some(part) => parts
                 .push(part)
@@ -369,6 +484,28 @@ impl Registry {
             None => self.discard(Some(id)).await,
         }
         Ok((UploadRecord { hasher, parts }, written, end == BodyEnd::Cut))
+    }
+
+    /// Seals a whole body that is to lie in its part's row.
+    fn take_short(
+        &self,
+        mut hasher: Hasher,
+        range: Option<ContentRange>,
+        pieces: &[Bytes],
+    ) -> Result<(UploadRecord, Written), RegistryError> {
+        let entropy = self.rows.entropy();
+        let id = PartId::random(entropy);
+        for piece in pieces {
+            hasher.update(piece);
+        }
+        let plaintext = pieces.iter().map(|piece| &piece[..]);
+        let (part, bytes) = seal_short(self.rows.unlocked(), id, plaintext, entropy)?;
+        if range.is_some_and(|range| range.length() != part.len()) {
+            return Err(RegistryError::LengthMismatch);
+        }
+        let mut parts = PartList::new();
+        parts.push(part).map_err(|_| RegistryError::Internal("one part is not too many"))?;
+        Ok((UploadRecord { hasher, parts }, Written::Row(id, bytes)))
     }
 
     /// Seals a body while keeping its part's lease.
@@ -409,12 +546,12 @@ impl Registry {
         &self,
         record: &UploadRecord,
         claimed: &Digest,
-        written: Option<PartId>,
+        written: &Written,
     ) -> Result<(), RegistryError> {
         let actual = if record.hasher.algorithm() == claimed.algorithm() {
             Ok(record.hasher.clone().finish())
         } else {
-            self.rehash(&record.parts, claimed.algorithm()).await
+            self.rehash(&record.parts, written, claimed.algorithm()).await
         };
         let wrong = match actual {
             Ok(actual) if actual == *claimed => return Ok(()),
@@ -424,7 +561,7 @@ impl Registry {
             },
             Err(error) => error,
         };
-        self.discard(written).await;
+        self.discard(written.file()).await;
         Err(wrong)
     }
 
@@ -432,15 +569,21 @@ impl Registry {
     async fn rehash(
         &self,
         parts: &PartList,
+        written: &Written,
         algorithm: Algorithm,
     ) -> Result<Digest, RegistryError> {
         let unreadable = |error: ReadError| match error {
             ReadError::Locked => RegistryError::LockedMeanwhile,
             other => RegistryError::Unavailable(Box::new(other)),
         };
-        let ground = self.house.ground();
         let (unlocked, pool) = (self.rows.unlocked(), self.house.pool());
-        let mut stream = BlobStream::open(unlocked, &ground.parts, pool, parts, 0..parts.len())
+        let store = match written {
+            Written::Row(id, bytes) => {
+                with_row_part(&self.house.ground().parts, *id, bytes.clone())
+            }
+            Written::Nothing | Written::File(_) => self.part_store(parts).await?,
+        };
+        let mut stream = BlobStream::open(unlocked, &store, pool, parts, 0..parts.len())
             .await
             .map_err(unreadable)?;
         let mut hasher = Hasher::new(algorithm);
@@ -461,6 +604,11 @@ impl Registry {
 
     /// What to tell the loser of two concurrent steps.
     async fn overtaken(&self, id: UploadId, before: u64) -> RegistryError {
+        // A winner's step may not be committed yet; and if it fails, the session is as it was.
+        if self.house.nursery().settled(self.rows.registry(), id).await.is_some() {
+            let ticket = UploadTicket { id, generation: Some(0) };
+            return RegistryError::UploadRange { ticket, offset: 0 };
+        }
         let present = self.read(move |txn, rows| {
             let row = upload::get(txn, id)?.ok_or(RegistryError::UploadUnknown)?;
             let sealed = Sealed { epoch: row.epoch, bytes: &row.sealed };

@@ -173,7 +173,7 @@ impl World {
     }
 
     /// Says what is wrong between parts and rows after [`World::settle`]: a part without a live row,
-    /// or a row without its part.
+    /// or a row without its part, which may lie in it.
     pub fn orphans(&self) -> Vec<String> {
         let rows = self
             .store
@@ -183,7 +183,10 @@ impl World {
             .expect("rows can be read");
         let mut rows: std::collections::BTreeMap<String, String> = rows
             .into_iter()
-            .map(|row| (row.part_id.to_string(), format!("{:?}", row.state)))
+            .map(|row| {
+                let place = if row.in_row { " in its row" } else { "" };
+                (row.part_id.to_string(), format!("{:?}{place}", row.state))
+            })
             .collect();
         let mut found = Vec::new();
         for file in self.parts() {
@@ -193,7 +196,8 @@ impl World {
                 None => found.push(format!("part {file} has no row")),
             }
         }
-        found.extend(rows.into_iter().map(|(id, state)| format!("{state} row {id} has no part")));
+        let without = rows.into_iter().filter(|(_, state)| state != "Live in its row");
+        found.extend(without.map(|(id, state)| format!("{state} row {id} has no part")));
         found
     }
 

@@ -166,10 +166,10 @@ impl Scrub<'_> {
         parts: &PartList,
         algorithm: Algorithm,
     ) -> Result<Result<Digest, ReadError>, Stop> {
-        let ground = self.house.ground();
+        let store = registry.part_store(parts).await?;
         let (unlocked, pool) = (registry.rows.unlocked(), self.house.pool());
         let cancel = self.cancel;
-        let opening = BlobStream::open(unlocked, &ground.parts, pool, parts, 0..parts.len());
+        let opening = BlobStream::open(unlocked, &store, pool, parts, 0..parts.len());
         let mut stream = match cancel.run_until_cancelled(opening).await {
             None => return Err(Stop::Cancelled),
             Some(Ok(stream)) => stream,

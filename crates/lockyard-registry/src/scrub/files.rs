@@ -68,7 +68,11 @@ impl Scrub<'_> {
             after = page.last().map(|row| row.part_id);
             for row in &page {
                 let has_file = files.remove(&row.part_id);
-                if !has_file && row.state == PartState::Live {
+                if row.in_row {
+                    if has_file {
+                        self.beside_row(row.part_id);
+                    }
+                } else if !has_file && row.state == PartState::Live {
                     self.without_file(row).await?;
                 }
             }
@@ -82,7 +86,7 @@ impl Scrub<'_> {
         Ok(())
     }
 
-    /// A live part whose file was not in the list.
+    /// A live part whose file was not in the list, and which does not lie in its row.
     async fn without_file(&mut self, row: &PartRow) -> Result<(), Stop> {
         let part = row.part_id;
         if self.has_file(part).await? {
@@ -94,6 +98,12 @@ impl Scrub<'_> {
             self.found(Some(part.into()), Flaw::new(FindingKind::FileMissing, sentence), false);
         }
         Ok(())
+    }
+
+    /// A file of a part that lies in its row.
+    fn beside_row(&mut self, part: PartId) {
+        let sentence = "this part lies in its row, and yet it has a file; nobody reads that";
+        self.found(Some(part.into()), Flaw::new(FindingKind::FileUnknown, sentence), false);
     }
 
     /// A file whose part has no row.

@@ -10,6 +10,7 @@ mod collect;
 mod compaction;
 mod healing;
 mod identities;
+mod in_row;
 mod listings;
 mod locking;
 mod manifests;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         sweeping::STORIES,
         healing::STORIES,
         identities::STORIES,
+        in_row::STORIES,
         rotation::STORIES,
         model::STORIES,
         collect::STORIES,

@@ -97,7 +97,17 @@ impl World {
         Self::with(base, limits, true).await
     }
 
+    /// Every part is a file here, as most stories tell of files.
     pub(crate) async fn with(base: &Base, limits: Limits, customer: bool) -> Self {
+        Self::build(base, Limits { row_part_bytes_max: 0, ..limits }, customer).await
+    }
+
+    /// Short parts lie in their rows here, as everywhere else.
+    pub(crate) async fn in_rows(base: &Base, limits: Limits) -> Self {
+        Self::build(base, limits, true).await
+    }
+
+    async fn build(base: &Base, limits: Limits, customer: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(HandClock::default());
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(11));

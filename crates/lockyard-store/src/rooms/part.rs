@@ -1,8 +1,9 @@
-//! Parts: the files of the part store, as the database knows them.
+//! Parts: the files of the part store, as the database knows them, and short parts themselves.
 //!
 //! A part is `writing` from before its first byte, under a lease that its writer renews; `live` once
 //! a committed row names it; `dead` when none does any more, until its bytes are gone. Every step is
-//! a compare-and-set.
+//! a compare-and-set. A part that lies in its row begins `live` and has no file: its bytes come and
+//! go with the row.
 
 use lockyard_base::{PartId, RegistryId, Timestamp};
 
@@ -33,6 +34,8 @@ pub struct PartRow {
     pub lease_until: Timestamp,
     /// When its state last changed.
     pub changed_at: Timestamp,
+    /// Whether its bytes lie in this row and not in a file.
+    pub in_row: bool,
 }
 
 pub(super) fn read(row: &Row<'_>) -> Result<PartRow, StoreError> {
@@ -42,11 +45,12 @@ pub(super) fn read(row: &Row<'_>) -> Result<PartRow, StoreError> {
         state: row.word(2, PartState::from_word)?,
         lease_until: row.time(3)?,
         changed_at: row.time(4)?,
+        in_row: row.is(5)?,
     })
 }
 
-pub(super) const SELECT: &str =
-    "SELECT part_id, registry_id, state, lease_until, changed_at FROM part";
+pub(super) const SELECT: &str = "SELECT part_id, registry_id, state, lease_until, changed_at, \
+     CAST(CASE WHEN content IS NULL THEN 0 ELSE 1 END AS BIGINT) FROM part";
 
 /// Announces parts before their first byte; may run ahead of need.
 pub fn insert_writing(
@@ -62,6 +66,28 @@ pub fn insert_writing(
     );
     let now = txn.now();
     txn.execute(&sql, &[registry.into(), lease_until.into(), now.into(), parts.into()]).map(drop)
+}
+
+/// Inserts a part that lies in its row, in the transaction that names it.
+pub fn insert_in_row(
+    txn: &mut Txn<'_>,
+    registry: RegistryId,
+    part: PartId,
+    content: &[u8],
+) -> Result<(), StoreError> {
+    let now = txn.now();
+    txn.execute(
+        "INSERT INTO part (part_id, registry_id, state, lease_until, changed_at, content) \
+         VALUES ($1, $2, 'live', $3, $4, $5)",
+        &[part.into(), registry.into(), now.into(), now.into(), content.into()],
+    )
+    .map(drop)
+}
+
+/// The bytes of a part that lies in its row; `None` for all others.
+pub fn content(txn: &mut Txn<'_>, id: PartId) -> Result<Option<Vec<u8>>, StoreError> {
+    let sql = "SELECT content FROM part WHERE part_id = $1";
+    Ok(txn.row(sql, &[id.into()], |row| row.maybe_blob(0))?.flatten())
 }
 
 /// Extends leases; returns `false` if one of the parts is not being written any more.

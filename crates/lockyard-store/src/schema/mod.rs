@@ -7,6 +7,7 @@
 
 mod v1;
 mod v2;
+mod v3;
 
 use crate::{OpenError, StoreError, Txn, txn::Dialect, value::Value};
 
@@ -14,7 +15,7 @@ use crate::{OpenError, StoreError, Txn, txn::Dialect, value::Value};
 type Migration = &'static str;
 
 /// Every step there ever was; a step that was released never changes.
-pub(crate) const MIGRATIONS: &[Migration] = &[v1::TABLES, v2::EXPIRY];
+pub(crate) const MIGRATIONS: &[Migration] = &[v1::TABLES, v2::EXPIRY, v3::ROW_PARTS];
 
 /// The newest schema version that this program knows.
 pub const VERSION: u32 = newest(MIGRATIONS);
@@ -148,6 +149,20 @@ mod tests {
             "SELECT seal_no FROM instance_record WHERE sealed = X'02' AND expires_at IS NULL";
         let seal_no: i64 = connection.query_row(kept, [], |row| row.get(0)).unwrap();
         assert_eq!(seal_no, 3);
+    }
+
+    #[test]
+    fn a_part_of_version_2_is_a_file() {
+        let connection = Connection::open_in_memory().unwrap();
+        apply(&connection, &MIGRATIONS[..2]).unwrap();
+        let insert = "INSERT INTO part (part_id, registry_id, state, lease_until, changed_at) \
+                      VALUES ('aa', 'bb', 'live', 0, 1)";
+        connection.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        connection.execute(insert, []).unwrap();
+        apply(&connection, MIGRATIONS).unwrap();
+        let kept = "SELECT changed_at FROM part WHERE state = 'live' AND content IS NULL";
+        let changed_at: i64 = connection.query_row(kept, [], |row| row.get(0)).unwrap();
+        assert_eq!(changed_at, 1);
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("a_linked_blob_cannot_be_deleted", a_linked_blob_cannot_be_deleted),
     ("required_blobs_are_touched_and_missing_ones_named", required_blobs),
     ("a_part_goes_from_writing_to_live_to_dead_to_nothing", a_part),
+    ("a_part_may_lie_in_its_row", a_part_in_its_row),
     ("a_part_whose_lease_ran_out_cannot_become_live", a_part_whose_lease_ran_out),
     ("a_renewed_part_is_spared", a_renewed_part_is_spared),
     ("an_upload_takes_each_step_once", an_upload_takes_each_step_once),
@@ -248,6 +249,32 @@ fn a_part(world: World) {
     assert_eq!(dead(day), sorted);
     assert_eq!(world.write(move |txn| part::delete(txn, &ids)), 3);
     assert_eq!(state(ids[0]), None);
+}
+
+fn a_part_in_its_row(world: World) {
+    let registry = world.registry();
+    let [id, filed, never]: [PartId; 3] = parts();
+    world.write(move |txn| part::insert_in_row(txn, registry, id, b"sealed"));
+    world.write(move |txn| {
+        let lease_until = txn.now();
+        part::insert_writing(txn, registry, &[filed], lease_until)
+    });
+    let row = |id| world.read(|txn| part::get(txn, id)).unwrap();
+    assert_eq!((row(id).state, row(id).in_row), (PartState::Live, true));
+    assert_eq!((row(filed).state, row(filed).in_row), (PartState::Writing, false));
+    let content = |id| world.read(|txn| part::content(txn, id));
+    assert_eq!(content(id).as_deref(), Some(&b"sealed"[..]));
+    assert_eq!((content(filed), content(never)), (None, None));
+    let again = world
+        .store
+        .write_blocking(None, move |txn| part::insert_in_row(txn, registry, id, b"other"));
+    assert!(again.is_err(), "an id is never used twice");
+    let not_written = world.store.write_blocking(None, move |txn| part::make_live(txn, &[id]));
+    assert!(matches!(not_written, Err(StoreError::PartNotWriting)), "{not_written:?}");
+    assert_eq!(world.write(move |txn| part::make_dead(txn, &[id])), 1);
+    assert_eq!(content(id).as_deref(), Some(&b"sealed"[..]), "a reader may have begun");
+    assert_eq!(world.write(move |txn| part::delete(txn, &[id])), 1);
+    assert_eq!(content(id), None);
 }
 
 fn a_part_whose_lease_ran_out(world: World) {

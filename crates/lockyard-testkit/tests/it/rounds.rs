@@ -386,6 +386,8 @@ async fn live(seed: u64, rounds: u64, tally: Arc<Tally>) {
         // No writer is ever as slow as the jumps of the clock.
         writing_lease: Duration::from_secs(30 * 24 * 60 * 60),
         upload_idle_max: Duration::from_secs(30 * 24 * 60 * 60),
+        // Some blobs lie in rows and some in files.
+        row_part_bytes_max: 1000,
         ..Limits::default()
     };
     let mut world = World::found(Settings { seed: dice.word(), limits }).await;

@@ -186,9 +186,10 @@ pub(crate) const READ: Script = Script {
     ],
 };
 
-/// The usual limits, but that a blob of three parts is worth compacting.
+/// The usual limits, but that a blob of three parts is worth compacting, and that of the blobs
+/// [`CONFIG`] and [`SMALL`] lie in rows and all others in files.
 fn limits() -> Limits {
-    Limits { compact_parts_min: 3, ..Limits::default() }
+    Limits { compact_parts_min: 3, row_part_bytes_max: 800, ..Limits::default() }
 }
 
 /// A story with its world before it, and what is to be found after each step.

@@ -34,6 +34,9 @@ pub(crate) fn stories() -> Vec<Story> {
     ]
 }
 
+/// How long a blob is at most that lies in its row.
+const IN_ROW: usize = 16 << 10;
+
 /// What an answer promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Promise {
@@ -203,21 +206,22 @@ fn a_blob_is_on_the_disk_before_it_is_acknowledged() {
     let world = World::new();
     let (server, record) = trace::serve(&world, "serve");
     let mut script = Script::default();
-    // Around the sizes at which batches, segments and threads change.
-    for size in [1, 1000, 65_536, 300_000, (2 << 20) + 3] {
+    // Around the sizes at which rows become files, and batches, segments and threads change.
+    for size in [1, IN_ROW, IN_ROW + 1, 65_536, 300_000, (2 << 20) + 3] {
+        let promise = if size <= IN_ROW { Promise::Rows } else { Promise::Part };
         let bytes = push::noise(&format!("monolithic {size}"), size);
         let digest = push::digest(&bytes);
         let post = format!("POST /v2/team/app/blobs/uploads/?digest={digest}");
-        script.ask(&server, &post, &bytes, (201, Promise::Part));
+        script.ask(&server, &post, &bytes, (201, promise));
         let bytes = push::noise(&format!("two requests {size}"), size);
         let post = "POST /v2/team/app/blobs/uploads/";
         let reply = script.ask(&server, post, b"", (202, Promise::Nothing));
         let location = push::path_of(reply.header("location").expect("a location"));
         let put = push::with_digest(&location, &push::digest(&bytes));
-        script.ask(&server, &format!("PUT {put}"), &bytes, (201, Promise::Part));
+        script.ask(&server, &format!("PUT {put}"), &bytes, (201, promise));
     }
     server.stop();
-    assert_eq!(script.check(&world, &trace::read(&record)), 10);
+    assert_eq!(script.check(&world, &trace::read(&record)), 12);
 }
 
 fn every_chunk_is_on_the_disk_before_it_is_acknowledged() {
@@ -247,7 +251,7 @@ fn a_change_of_rows_is_on_the_disk_before_it_is_acknowledged() {
     let layer = push::noise("a layer", 5000);
     let digest = push::digest(&layer);
     let post = format!("POST /v2/team/app/blobs/uploads/?digest={digest}");
-    script.ask(&server, &post, &layer, (201, Promise::Part));
+    script.ask(&server, &post, &layer, (201, Promise::Rows));
     let manifest = |number: u32| {
         let blob = json!({"mediaType": "a/b", "digest": digest, "size": layer.len()});
         serde_json::to_vec(&json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": blob,

@@ -196,14 +196,16 @@ fn full_parts_refuse_blobs_and_nothing_else() {
     let mut server = world.serve();
     let pushed = push::small_image(&server, "team/app", "v1");
     let filler = disk.fill_but(4096);
-    for size in [10, 5000, 70_000, 2 << 20] {
+    for size in [10, 5000, 20_000, 2 << 20] {
+        // Short ones lie in rows, which have a disk of their own.
+        let in_row = size <= 16 << 10;
         let bytes = push::noise(&format!("no room for {size}"), size);
         let post = format!("POST /v2/team/app/blobs/uploads/?digest={}", push::digest(&bytes));
         let answer = or_full(&server, "blob", &post, &bytes, 201);
-        assert!(answer.is_err() || size == 10, "{size} bytes found room");
+        assert_eq!(answer.is_ok(), in_row, "{size} bytes found room, or none");
         let location = push::begin(&server, "team/app");
         let answer = or_full(&server, "PATCH", &format!("PATCH {location}"), &bytes, 202);
-        assert!(answer.is_err() || size == 10, "{size} bytes found room");
+        assert_eq!(answer.is_ok(), in_row, "{size} bytes found room, or none");
         // The session is as it was, or has all of them.
         let status = server.get(&location);
         let range = status.clone().expect(204).header("range").map(str::to_owned);
