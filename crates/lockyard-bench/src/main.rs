@@ -89,12 +89,16 @@ fn run(arguments: &[String]) -> Outcome {
     if small {
         figures.note("small sizes: these figures check the bench and say nothing about speed");
     }
+    let mut took = Vec::new();
     for scenario in scenarios {
         say(&format!("{}: {}", scenario.name, scenario.about));
         let begun = clock::now();
         scenario.run(&stage, &mut figures).during(scenario.name)?;
-        say(&format!("  {:.0} s", begun.elapsed().as_secs_f64()));
+        let seconds = begun.elapsed().as_secs();
+        say(&format!("  {seconds} s"));
+        took.push((scenario.name, seconds));
     }
+    figures.note(sentence(&took));
     for line in report::tables(&machine, &figures) {
         say(&line);
     }
@@ -104,6 +108,14 @@ fn run(arguments: &[String]) -> Outcome {
         std::fs::write(&json, text).during(format!("writing `{}`", json.display()))?;
     }
     Ok(())
+}
+
+/// How long the scenarios took.
+fn sentence(took: &[(&str, u64)]) -> String {
+    let each: Vec<String> =
+        took.iter().map(|(name, seconds)| format!("{name} {seconds}")).collect();
+    let all: u64 = took.iter().map(|(_, seconds)| seconds).sum();
+    format!("seconds that it took: {}; {all} in all", each.join(", "))
 }
 
 /// Fails if the disk could get full.
