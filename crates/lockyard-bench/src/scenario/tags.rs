@@ -27,8 +27,9 @@ const TAGS_PER_PUT: usize = 10;
 const PUSHERS: usize = 16;
 const PAGE: usize = 100;
 const MILLION: usize = 1_000_000;
-/// Pages that are asked for in one measurement, at most.
-const PAGES_MAX: usize = 300;
+/// Pages that are asked for in one measurement, at most: so many that what a start and a cold page
+/// leave to be done is a small part of it.
+const PAGES_MAX: usize = 3000;
 
 pub(super) fn run(stage: &Stage, figures: &mut Figures) -> Outcome {
     let sizes = stage.options().sizes.tags;

@@ -337,15 +337,15 @@ fn a_newer_database_is_refused(world: World) {
     store.close();
     other.close();
     let (to, from) = match &place {
-        crate::world::Place::Sqlite { .. } => ("X'0000002A'", "X'00000002'"),
-        crate::world::Place::Postgres { .. } => ("'\\x0000002A'", "'\\x00000002'"),
+        crate::world::Place::Sqlite { .. } => ("X'0000002A'", "X'00000003'"),
+        crate::world::Place::Postgres { .. } => ("'\\x0000002A'", "'\\x00000003'"),
     };
     place.tamper(&format!("UPDATE meta SET value = {to} WHERE key = 'schema'"));
     let refused = Store::open(place.engine(), clock.clone()).unwrap_err();
-    assert!(matches!(refused, OpenError::Newer { found: 42, known: 2 }), "{refused:?}");
+    assert!(matches!(refused, OpenError::Newer { found: 42, known: 3 }), "{refused:?}");
     assert_eq!(
         refused.to_string(),
-        "the database has schema version 42, this program knows versions up to 2; \
+        "the database has schema version 42, this program knows versions up to 3; \
          start the newer program that wrote it"
     );
     place.tamper(&format!("UPDATE meta SET value = {from} WHERE key = 'schema'"));

@@ -153,6 +153,9 @@ fn roles_and_tokens_decide_what_a_program_may_do() {
     assert_eq!(owner.ask(upload, Some(&puller.basic())).status, 403);
     assert_eq!(owner.ask(upload, Some(&owner.program().basic())).status, 202);
     assert_eq!(owner.ask(upload, Some(&owner.person().basic())).status, 202);
+    // A repository is there from its first blob on; this one has no byte.
+    let empty = format!("{upload}?digest={}", push::digest(b""));
+    assert_eq!(owner.ask(&empty, Some(&owner.program().basic())).status, 201);
     assert_eq!(owner.ask("GET /v2/_catalog", Some(&puller.basic())).status, 200);
     let line = "GET /oauth2/token?scope=repository:app:pull,push";
     let token = word(&owner.ask(line, Some(&puller.basic())), "access_token");

@@ -289,8 +289,9 @@ fn what_a_first_start_makes_is_on_the_disk_before_the_first_acknowledgement() {
         let world = World::new();
         let (server, record) = trace::serve(&world, verb);
         let mut script = Script::default();
-        let post = format!("POST /v2/a/blobs/uploads/?digest={}", push::digest(b"x"));
-        script.ask(&server, &post, b"x", (201, Promise::Part));
+        let bytes = push::noise("a file's worth", IN_ROW + 1);
+        let post = format!("POST /v2/a/blobs/uploads/?digest={}", push::digest(&bytes));
+        script.ask(&server, &post, &bytes, (201, Promise::Part));
         server.stop();
         let events = trace::read(&record);
         script.check(&world, &events);
