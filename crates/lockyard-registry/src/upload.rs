@@ -316,13 +316,12 @@ impl Registry {
         };
         let advanced = self
             .write(move |txn, rows, _| {
-                let repository = match repository {
-                    Some(repository) => repository,
-                    None => {
-                        let found = repository_or_new(txn, rows, &name)?.repository_id;
-                        insert(txn, rows, id, found, algorithm, idle)?;
-                        found
-                    }
+                let repository = if let Some(repository) = repository {
+                    repository
+                } else {
+                    let found = repository_or_new(txn, rows, &name)?.repository_id;
+                    insert(txn, rows, id, found, algorithm, idle)?;
+                    found
                 };
                 let sealed = rows.seal_upload(id, repository, generation + 1, &record)?;
                 let expires_at = txn.now() + idle;
