@@ -3,7 +3,7 @@
 //!
 //! What is recorded here is done already. Where the trail cannot be written it stays done, and the
 //! trail tells of the gap when it can be written again: nobody is kept from taking a right away by
-//! a full disk (decision 0008). Whoever fails to prove anything is counted, not recorded, and
+//! a full disk (decision 0012). Whoever fails to prove anything is counted, not recorded, and
 //! nothing that they wrote is kept: people type passwords where their name belongs.
 
 use std::{fmt, net::IpAddr, sync::Arc};
