@@ -423,6 +423,6 @@ fn a_prepared_key_is_made_once() {
     let second = vault.ensure_prepared(&id, other, &settings).unwrap();
     assert_eq!((first.created, second.created), (true, false));
     assert_eq!(first.bundle, second.bundle);
-    assert_eq!(vault.key_bundles(&name()).unwrap(), [first.bundle.clone()]);
+    assert_eq!(vault.key_bundles(&name()).unwrap(), std::slice::from_ref(&first.bundle));
     assert_eq!(vault.version_bundles(&id).unwrap(), [first.bundle]);
 }
