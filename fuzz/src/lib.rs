@@ -2,6 +2,10 @@
 //!
 //! Nothing here reaches another machine: the egress policy allows nothing and trusts nobody.
 
+mod vault;
+
+pub use vault::Vaults;
+
 use std::{path::PathBuf, sync::Arc};
 
 use lockyard_access::{

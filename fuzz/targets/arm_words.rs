@@ -5,7 +5,9 @@
 use std::{fmt::Display, str::FromStr};
 
 use libfuzzer_sys::fuzz_target;
-use lockyard_arm::{ApiVersion, AzCommand, ResourceId, ResourceType, SCOPE_BYTES_MAX, Scope, parse_filter};
+use lockyard_arm::{
+    ApiVersion, AzCommand, ResourceId, ResourceType, SCOPE_BYTES_MAX, Scope, parse_filter,
+};
 
 fn stable<T: FromStr + Display + PartialEq>(text: &str) {
     if let Ok(value) = text.parse::<T>() {
