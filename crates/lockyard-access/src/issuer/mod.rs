@@ -24,6 +24,7 @@ mod managed;
 mod origin;
 mod parameters;
 mod redirect;
+mod seen;
 mod session;
 mod tenant;
 mod token;
@@ -59,7 +60,7 @@ pub use tenant::{TenantPath, Version};
 pub use token::{Basic, Bearer, TokenReply, TokenRequest};
 pub use verify::{Caller, TokenError};
 
-use self::{device::Throttle, external::External, key::KeyRing, session::Ended};
+use self::{device::Throttle, external::External, key::KeyRing, seen::Seen, session::Ended};
 use crate::{RecordError, Records, directory::Directory};
 
 /// How long an access token is good, unless it is revoked before.
@@ -101,6 +102,7 @@ pub struct Issuer {
     entropy: Arc<dyn Entropy>,
     origins: Origins,
     keys: RwLock<Arc<KeyRing>>,
+    seen: Seen,
     ended: Ended,
     external: External,
     wrong_user_codes: Throttle,
@@ -127,6 +129,7 @@ impl Issuer {
             entropy,
             origins,
             keys,
+            seen: Seen::default(),
             ended,
             external,
             wrong_user_codes,

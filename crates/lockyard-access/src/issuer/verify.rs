@@ -3,6 +3,8 @@
 //! The directory is asked each time, so a token is worth nothing from the moment when its
 //! principal is disabled, its credential removed or its session ended, whatever its `exp` says.
 
+use std::sync::Arc;
+
 use jsonwebtoken::Algorithm;
 use lockyard_arm::ResourceId;
 use lockyard_base::Timestamp;
@@ -12,6 +14,7 @@ use super::{
     Audience, Issuer, Version,
     claims::AccessClaims,
     jwt::{self, JwtError},
+    seen::{Signed, TokenHash},
     session::SessionId,
 };
 use crate::{
@@ -85,13 +88,24 @@ pub enum TokenError {
 impl Issuer {
     /// Finds out who bears a token that is for `audience`.
     pub fn verify(&self, bearer: &str, audience: Audience) -> Result<Caller, TokenError> {
+        let signed = self.signed(bearer)?;
+        self.check_claims(&signed.claims, audience)?;
+        self.check_standing(&signed.claims)
+    }
+
+    /// Whether a key that is published now signed this.
+    fn signed(&self, bearer: &str) -> Result<Arc<Signed>, TokenError> {
+        let (ring, hash) = (self.ring(), TokenHash::of(bearer));
+        if let Some(signed) = self.seen.get(hash) {
+            return ring.named(&signed.kid).map(|_| signed).ok_or(TokenError::Key);
+        }
         let header = jwt::header(bearer).map_err(TokenError::Invalid)?;
-        let ring = self.ring();
         let key = header.kid.as_deref().and_then(|kid| ring.named(kid)).ok_or(TokenError::Key)?;
         let claims: AccessClaims =
             jwt::read(bearer, &key.verifier, &[Algorithm::RS256]).map_err(TokenError::Invalid)?;
-        self.check_claims(&claims, audience)?;
-        self.check_standing(claims)
+        let signed = Arc::new(Signed { kid: key.kid.clone(), claims });
+        self.seen.put(hash, &signed);
+        Ok(signed)
     }
 
     fn check_claims(&self, claims: &AccessClaims, audience: Audience) -> Result<(), TokenError> {
@@ -117,7 +131,7 @@ impl Issuer {
     }
 
     /// Holds what a token rests on against the directory as it is now.
-    fn check_standing(&self, claims: AccessClaims) -> Result<Caller, TokenError> {
+    fn check_standing(&self, claims: &AccessClaims) -> Result<Caller, TokenError> {
         // Texts that we wrote; if they do not read, the token is not one of ours.
         let malformed = TokenError::Invalid(JwtError::Malformed);
         let principal: PrincipalId = claims.oid.parse().map_err(|_| malformed)?;
@@ -145,7 +159,7 @@ impl Issuer {
             client,
             tenant: snapshot.tenant(),
             kind: found.kind.clone(),
-            issuer: claims.iss,
+            issuer: claims.iss.clone(),
             expires: Timestamp::from_micros(claims.exp.saturating_mul(1_000_000)),
         })
     }
