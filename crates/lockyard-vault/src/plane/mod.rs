@@ -11,7 +11,10 @@ mod uses;
 pub use uses::Output;
 pub(crate) use uses::check_use;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use lockyard_keyring::{KeyName, VaultAddress};
 use rusqlite::Transaction;
@@ -31,6 +34,8 @@ pub struct DataPlane<'v> {
     name: VaultAddress,
     caller: Caller,
     roles: &'v dyn Roles,
+    /// The vault as it was found first, for the audit trail.
+    seen: OnceLock<Arc<FoundVault>>,
 }
 
 impl fmt::Debug for DataPlane<'_> {
@@ -47,11 +52,24 @@ impl Vault {
         caller: Caller,
         roles: &'v dyn Roles,
     ) -> DataPlane<'v> {
-        DataPlane { vault: self, name: name.clone(), caller, roles }
+        DataPlane { vault: self, name: name.clone(), caller, roles, seen: OnceLock::new() }
     }
 }
 
 impl DataPlane<'_> {
+    /// The vault's resource id, for the audit trail; of one that can't be found, its name.
+    pub fn audit_resource(&self) -> String {
+        match self.seen.get() {
+            Some(seen) => seen.properties.resource_id(),
+            None => self.vault.audit_resource(&self.name),
+        }
+    }
+
+    /// Remembers the vault that the request found, which is what the audit trail names.
+    fn note(&self, seen: &Arc<FoundVault>) {
+        let _first = self.seen.get_or_init(|| Arc::clone(seen));
+    }
+
     /// Runs a reading verb for a caller who may do this.
     fn reading<T>(
         &self,
@@ -93,6 +111,7 @@ impl DataPlane<'_> {
                 .vault
                 .database
                 .read(|transaction| self.vault.live_vault(transaction, &self.name))?;
+            self.note(&seen);
             authorize(&seen.properties, &self.caller, operation, key, self.roles)?;
             match act(&seen) {
                 Err(VaultError::Contended(_)) => {}

@@ -158,6 +158,7 @@ impl DataPlane<'_> {
             });
             Ok::<_, VaultError>((seen, found))
         })?;
+        self.note(&seen);
         authorize(&seen.properties, &self.caller, permission, Some(name), self.roles)?;
         let (key, version) = found?;
         let id = version.id(&seen.properties.name, &key);

@@ -1,6 +1,6 @@
 //! Doing and recording: every verb of the data plane goes through [`Asked::act`].
 //!
-//! Both happen on one blocking thread, which nothing cancels: a client that goes away while a verb
+//! Both happen in a task of their own, which nothing cancels: a client that goes away while a verb
 //! is under way keeps it out of no trail.
 
 use std::{net::IpAddr, net::Ipv4Addr, sync::Arc};
@@ -12,6 +12,7 @@ use lockyard_vault::{
     Caller, DataPlane, DeletedKey, KeyBundle, KeyItem, Output, Page, RotationPolicy, Source,
     VaultError,
 };
+use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 use super::{Asked, failure::VaultFailure, query::Query};
@@ -99,6 +100,10 @@ impl<T> About for Output<T> {
 
 impl Asked<'_> {
     /// Does something as the caller and records it before anybody learns the result.
+    ///
+    /// A change and its record are one piece of work on a blocking thread, which runs to its end
+    /// even while the process shuts down. Whatever else is done waits for its record without a
+    /// thread: cut off in between, its result has been given to nobody.
     pub(super) async fn act<T: About + Send + 'static>(
         &self,
         deed: Deed,
@@ -108,34 +113,35 @@ impl Asked<'_> {
         let event = self.event(&deed, &caller);
         let clock = Arc::clone(&self.faces.clock);
         let began = clock.boot();
-        let task = tokio::task::spawn_blocking(move || {
-            let mut event = event;
-            let result = work(&vaults.vault.data_plane(&name, caller, &*vaults.roles));
-            event.resource = vaults.vault.audit_resource(&name);
-            match &result {
-                Ok(value) => {
-                    event.outcome = Outcome::ok();
-                    event.request.id = value.version().unwrap_or(event.request.id);
-                    event.done = deed.changes;
-                }
-                Err(error) => {
-                    let code = error.code();
-                    event.outcome =
-                        Outcome::failed(code.status, code.code, chain(error).to_string());
-                }
-            }
-            event.took = clock.boot().since(began);
-            let recorded = vaults.audit.append_blocking(event);
-            // A refusal is a refusal, recorded or not; a change that is made cannot be unmade, and
-            // the trail itself says in the log that it has lost one.
-            match (result, recorded) {
+        let audit = Arc::clone(&vaults.audit);
+        let doing = move || {
+            let plane = vaults.vault.data_plane(&name, caller, &*vaults.roles);
+            let result = work(&plane);
+            let took = clock.boot().since(began);
+            let event = Event { resource: plane.audit_resource(), took, ..event };
+            (told(event, &result, deed.changes), result)
+        };
+        if deed.changes {
+            let changing = spawn_blocking(move || {
+                let (event, result) = doing();
+                let recorded = audit.append_blocking(event);
+                // A change that is made cannot be unmade, and the trail itself says in the log that
+                // it has lost one.
+                drop(recorded);
+                result.map_err(VaultFailure::from)
+            });
+            return changing.await.map_err(VaultFailure::fault)?;
+        }
+        let using = tokio::spawn(async move {
+            let (event, result) = spawn_blocking(doing).await.map_err(VaultFailure::fault)?;
+            // A refusal is a refusal, recorded or not.
+            match (result, audit.append(event).await) {
                 (Err(refusal), _) => Err(VaultFailure::from(refusal)),
                 (Ok(value), Ok(_)) => Ok(value),
-                (Ok(value), Err(_)) if deed.changes => Ok(value),
                 (Ok(_), Err(error)) => Err(VaultFailure::unrecorded(&error)),
             }
         });
-        task.await.map_err(VaultFailure::fault)?
+        using.await.map_err(VaultFailure::fault)?
     }
 
     /// The caller, as the vault knows callers.
@@ -167,6 +173,22 @@ impl Asked<'_> {
         event.request.id.clone_from(&deed.id);
         event
     }
+}
+
+/// The event with what came of it.
+fn told<T: About>(mut event: Event, result: &Result<T, VaultError>, changes: bool) -> Event {
+    match result {
+        Ok(value) => {
+            event.outcome = Outcome::ok();
+            event.request.id = value.version().unwrap_or(event.request.id);
+            event.done = changes;
+        }
+        Err(error) => {
+            let code = error.code();
+            event.outcome = Outcome::failed(code.status, code.code, chain(error).to_string());
+        }
+    }
+    event
 }
 
 /// The status of an answer without a body.
