@@ -5,6 +5,7 @@
 //! into its files, because pushing a hundred thousand of them to it would take ten minutes.
 
 use std::{
+    collections::BTreeMap,
     fs,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
@@ -46,11 +47,11 @@ pub(super) fn run(stage: &Stage, figures: &mut Figures) -> Outcome {
         contestants.push((contestant, counts));
     }
     stage.settle()?;
-    for _ in 0..stage.options().rounds {
+    for round in 0..stage.options().rounds {
         let mut next = Vec::new();
         for (contestant, counts) in contestants {
             let contestant = stage.restart(contestant)?;
-            measure(stage, &contestant, &counts, figures)?;
+            measure(stage, &contestant, (&counts, round), figures)?;
             next.push((contestant, counts));
         }
         next.rotate_left(1);
@@ -62,7 +63,7 @@ pub(super) fn run(stage: &Stage, figures: &mut Figures) -> Outcome {
 fn measure(
     stage: &Stage,
     contestant: &Contestant,
-    counts: &[usize],
+    (counts, round): (&[usize], usize),
     figures: &mut Figures,
 ) -> Outcome {
     let kind = contestant.kind;
@@ -74,13 +75,21 @@ fn measure(
         let cold = page(&mut connection, &first_page(count))?;
         add("tags, cold", count, Sample { value: milliseconds(cold), ..Sample::default() });
     }
-    for &count in counts {
+    // Each round begins with another repository: whichever comes first after a start has an
+    // advantage, which would else always be the smallest one's.
+    let mut order = counts.to_vec();
+    order.rotate_left(round % counts.len().max(1));
+    let mut warm_pages = BTreeMap::new();
+    for count in order {
         let patience = stage.options().sizes.storm;
-        let (first, next) = while_pushing(contestant, count, || {
+        let pages = while_pushing(contestant, count, || {
             let first = warm(&mut connection, &first_page(count), patience)?;
             let next = warm(&mut connection, &next_page(count), patience)?;
             Ok((first, next))
         })?;
+        let _none = warm_pages.insert(count, pages);
+    }
+    for (count, (first, next)) in warm_pages {
         add("tags, first page", count, first);
         add("tags, next page", count, next);
     }
