@@ -2,10 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use lockyard_access::{
-    Directory, Records, Snapshot, TenantId,
-    decision::{Action, known},
-};
+use lockyard_access::{Directory, Records, Snapshot, TenantId, decision::known};
 use lockyard_arm::{ResourceGroupName, ResourceId, ResourceType, Scope};
 use lockyard_audit::Audit;
 use lockyard_base::{Clock, Guid};
@@ -15,8 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     Acted, Call, ControlError, Put,
     authorization::{Assignments, Definitions},
-    decided,
-    group::{self, Groups},
+    group::{self, GroupChanges, Groups},
     identity::{self, Identities},
     provider::{Provider, Providers},
     resources, subscription,
@@ -48,8 +44,8 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Control {
     directory: Arc<Directory>,
-    clock: Arc<dyn Clock>,
     groups: Groups,
+    changes: GroupChanges,
     providers: Providers,
     /// Resources that the instance itself keeps: the default registry.
     fixtures: Vec<ResourceId>,
@@ -70,7 +66,7 @@ impl Control {
             directory: Arc::clone(&directory),
             vault,
             groups: groups.clone(),
-            trail,
+            trail: trail.clone(),
             suffix: vault_suffix,
             turn: Mutex::default(),
         });
@@ -78,14 +74,24 @@ impl Control {
         let assignments =
             Assignments::new(Arc::clone(&directory), groups.clone(), Arc::clone(&vaults));
         let definitions = Definitions::new(Arc::clone(&directory));
-        let identities = Identities::new(Arc::clone(&directory), records, groups.clone());
+        let identities =
+            Identities::new(Arc::clone(&directory), records, groups.clone(), trail.clone());
         let mut table: Vec<(&'static str, Arc<dyn Provider>)> = vec![
             ("Microsoft.Authorization/roleAssignments", Arc::new(assignments)),
             ("Microsoft.Authorization/roleDefinitions", Arc::new(definitions)),
         ];
         table.extend(vault::providers(&vaults));
         table.push((identity::TYPE, Arc::new(identities)));
-        Ok(Arc::new(Self { directory, clock, groups, providers: Providers::new(table), fixtures }))
+        let providers = Providers::new(table);
+        let changes = GroupChanges {
+            directory: Arc::clone(&directory),
+            groups: groups.clone(),
+            providers: providers.clone(),
+            trail,
+            clock,
+            fixtures: fixtures.clone(),
+        };
+        Ok(Arc::new(Self { directory, groups, changes, providers, fixtures }))
     }
 
     /// The tenant that everything here belongs to.
@@ -188,16 +194,7 @@ impl Control {
         name: &ResourceGroupName,
         body: &Value,
     ) -> Result<Put, ControlError> {
-        let scope = Scope::of_resource_group(id, name.clone());
-        let snapshot = self.ours(id)?;
-        call.must(&snapshot, &known::RESOURCE_GROUP_WRITE, &scope)?;
-        if self.groups.find(&scope).await?.is_none() {
-            // What an interrupted deletion left behind is not to come back to life.
-            self.drop_roles(scope.clone()).await?;
-        }
-        let put = self.groups.put(&scope, body, self.clock.wall())?;
-        let decide = allowed(call, known::RESOURCE_GROUP_WRITE, scope);
-        decided::effect(&self.directory, decide, put).await
+        self.changes.put(call, Scope::of_resource_group(id, name.clone()), body).await
     }
 
     /// Changes what the body names of a resource group.
@@ -209,52 +206,17 @@ impl Control {
         body: &Value,
     ) -> Result<Value, ControlError> {
         let scope = Scope::of_resource_group(id, name.clone());
-        let snapshot = self.ours(id)?;
-        call.must(&snapshot, &known::RESOURCE_GROUP_WRITE, &scope)?;
-        let patch = self.groups.patch(&scope, body)?;
-        let decide = allowed(call, known::RESOURCE_GROUP_WRITE, scope);
-        let found = decided::effect(&self.directory, decide, patch).await?;
-        found.map(|group| group.rendered()).ok_or_else(|| group::missing(Some(name)))
+        self.changes.patch(call, scope, body).await.map(|group| group.rendered())
     }
 
     /// Deletes a resource group with all that is in it and the roles that were assigned there.
-    ///
-    /// Vaults in it are deleted as vaults always are, so that they can be recovered. Whoever is
-    /// interrupted asks again; the roles go last, and go again when a group of the name is made.
     pub async fn delete_group(
         &self,
         call: &Call,
         id: Guid,
         name: &ResourceGroupName,
     ) -> Result<(), ControlError> {
-        let scope = Scope::of_resource_group(id, name.clone());
-        let snapshot = self.ours(id)?;
-        call.must(&snapshot, &known::RESOURCE_GROUP_DELETE, &scope)?;
-        if let Some(kept) = self.fixtures.iter().find(|kept| scope.contains(kept.scope())) {
-            let message = format!(
-                "the resource group `{name}` holds `{}`, which this instance cannot be without",
-                kept.name()
-            );
-            return Err(ControlError::conflict("ResourceGroupDeletionBlocked", message));
-        }
-        if self.groups.find(&scope).await?.is_none() {
-            return Err(group::missing(Some(name)));
-        }
-        for provider in self.providers.all() {
-            provider.clear(call, &scope).await?;
-        }
-        let decide = allowed(call, known::RESOURCE_GROUP_DELETE, scope.clone());
-        let remove = self.groups.remove(&scope);
-        if !decided::effect(&self.directory, decide, remove).await? {
-            return Err(group::missing(Some(name)));
-        }
-        self.drop_roles(scope).await
-    }
-
-    /// Takes away every role that was given at a scope or inside it.
-    async fn drop_roles(&self, scope: Scope) -> Result<(), ControlError> {
-        let unassign = move |directory: &Directory| directory.unassign_within(&scope).map(drop);
-        Ok(self.directory.blocking(unassign).await?)
+        self.changes.delete(call, Scope::of_resource_group(id, name.clone())).await
     }
 
     /// The resources at or below a scope that the caller may see, of every type.
@@ -345,14 +307,4 @@ impl Control {
         }
         Ok(snapshot)
     }
-}
-
-/// The question whether the caller may do `action` at `scope`, to be asked beside the effect.
-pub(crate) fn allowed(
-    call: &Call,
-    action: Action,
-    scope: Scope,
-) -> impl Fn(&Snapshot) -> Result<(), ControlError> + Send + Sync + use<> {
-    let call = call.clone();
-    move |snapshot| call.must(snapshot, &action, &scope)
 }

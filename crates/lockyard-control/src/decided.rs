@@ -44,16 +44,8 @@ pub(crate) fn change_blocking<T, E: Send + 'static>(
     refused.map_or(Ok(done), Err)
 }
 
-/// Does something that is kept outside of the directory, if `decide` allows it.
-pub(crate) async fn effect<T: Send + 'static>(
-    directory: &Arc<Directory>,
-    decide: impl Fn(&Snapshot) -> Result<(), ControlError> + Send + Sync + 'static,
-    work: impl FnOnce() -> Result<T, ControlError> + Send + 'static,
-) -> Result<T, ControlError> {
-    directory.blocking(move |directory| effect_blocking(directory, decide, work)).await
-}
-
-/// Does what [`effect`] does and blocks the thread.
+/// Does something that is kept outside of the directory, if `decide` allows it, and blocks the
+/// thread.
 pub(crate) fn effect_blocking<T>(
     directory: &Directory,
     decide: impl Fn(&Snapshot) -> Result<(), ControlError> + Send + Sync + 'static,

@@ -8,7 +8,13 @@
 //!
 //! Deleting one is never refused: whatever acts as it loses its rights at once (BEHAVIOUR rule 37).
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use lockyard_access::{
@@ -17,17 +23,17 @@ use lockyard_access::{
     directory::{ChangeError, Principal, PrincipalKind, Thing},
 };
 use lockyard_arm::{Body, ResourceId, Scope, ScopeLevel};
+use lockyard_audit::Operation;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    Call, ControlError, Put,
-    control::allowed,
-    decided,
+    Call, ControlError, Put, decided,
     error::of_change,
     group::{self, Groups, Tags, location_name, tags},
     provider::{Listed, Provider},
     subscription::must_be_ours,
+    trail::{Deed, Trail},
 };
 
 /// The type of a user-assigned identity.
@@ -54,6 +60,24 @@ impl Outline {
         Self { v: FORM, location: "local".to_owned(), tags: Tags::new() }
     }
 
+    /// What an identity is to be, of what is kept of it and what is asked for.
+    fn wanted(
+        id: &ResourceId,
+        there: Option<Self>,
+        location: Option<String>,
+        tags: Tags,
+    ) -> Result<Self, ControlError> {
+        let location = match (there, location) {
+            (Some(there), Some(location)) if there.location != location => {
+                return Err(moves(id, &there.location));
+            }
+            (Some(there), _) => there.location,
+            (None, Some(location)) => location,
+            (None, None) => Self::plain().location,
+        };
+        Ok(Self { v: FORM, location, tags })
+    }
+
     fn read(value: &[u8]) -> Result<Self, ControlError> {
         let outline: Self =
             serde_json::from_slice(value).map_err(|error| ControlError::Failed(Box::new(error)))?;
@@ -70,10 +94,12 @@ impl Outline {
 }
 
 /// The provider of user-assigned identities.
+#[derive(Clone)]
 pub(crate) struct Identities {
     directory: Arc<Directory>,
     records: Records,
     groups: Groups,
+    trail: Trail,
 }
 
 impl fmt::Debug for Identities {
@@ -83,35 +109,34 @@ impl fmt::Debug for Identities {
 }
 
 impl Identities {
-    pub(crate) fn new(directory: Arc<Directory>, records: Records, groups: Groups) -> Self {
-        Self { directory, records, groups }
+    pub(crate) fn new(
+        directory: Arc<Directory>,
+        records: Records,
+        groups: Groups,
+        trail: Trail,
+    ) -> Self {
+        Self { directory, records, groups, trail }
     }
 
-    async fn outline(&self, id: PrincipalId) -> Result<Option<Outline>, ControlError> {
-        let name = name_of(id);
-        let found = self.records.read(move |txn| txn.get(KIND, &name)).await?;
-        found.map(|record| Outline::read(&record.value)).transpose()
+    /// What is kept of an identity; all of these block.
+    fn kept(&self, id: PrincipalId) -> Result<Option<Outline>, ControlError> {
+        self.records.get(KIND, &name_of(id))?.map(|value| Outline::read(&value)).transpose()
     }
 
-    async fn keep(&self, id: PrincipalId, outline: &Outline) -> Result<(), ControlError> {
-        let (name, value) = (name_of(id), outline.write());
-        let put = self.records.write(move |txn| txn.put(KIND, &name, &value));
-        Ok(put.await?)
+    fn keep(&self, id: PrincipalId, outline: &Outline) -> Result<(), ControlError> {
+        Ok(self.records.put(KIND, &name_of(id), &outline.write())?)
     }
 
-    async fn forget(&self, id: PrincipalId) -> Result<(), ControlError> {
-        let name = name_of(id);
-        let removed = self.records.write(move |txn| txn.remove(KIND, &name).map(drop));
-        Ok(removed.await?)
+    fn outline(&self, id: PrincipalId) -> Result<Outline, ControlError> {
+        Ok(self.kept(id)?.unwrap_or_else(Outline::plain))
     }
 
-    async fn shown(&self, one: &Principal) -> Result<Value, ControlError> {
-        let outline = self.outline(one.id).await?.unwrap_or_else(Outline::plain);
-        Ok(rendered(one, &outline, &self.directory.snapshot()))
+    fn shown(&self, one: &Principal) -> Result<Value, ControlError> {
+        Ok(rendered(one, &self.outline(one.id)?, &self.directory.snapshot()))
     }
 
     /// Refuses an id that no identity can have, and a group that is not there.
-    async fn must_fit(&self, snapshot: &Snapshot, id: &ResourceId) -> Result<(), ControlError> {
+    fn must_fit(&self, snapshot: &Snapshot, id: &ResourceId) -> Result<(), ControlError> {
         let group = match (id.subscription(), id.resource_group()) {
             (Some(subscription), Some(name)) => {
                 must_be_ours(snapshot, subscription)?;
@@ -133,44 +158,20 @@ impl Identities {
             );
             return Err(ControlError::invalid("InvalidResourceName", message));
         }
-        match self.groups.find(&group).await? {
+        match self.groups.find_blocking(&group)? {
             Some(_) => Ok(()),
             None => Err(group::missing(id.resource_group())),
         }
     }
 
-    /// Deletes an identity while the caller may, with its record.
-    async fn remove(
-        &self,
-        call: &Call,
-        (action, scope): (Action, Scope),
-        id: PrincipalId,
-    ) -> Result<(), ControlError> {
-        let decide = allowed(call, action, scope);
-        let delete = move |directory: &Directory| directory.delete_principal(id);
-        match decided::change(&self.directory, decide, delete).await? {
-            Ok(()) | Err(ChangeError::Missing(Thing::Principal)) => self.forget(id).await,
-            Err(error) => Err(of_change("Conflict", error)),
-        }
-    }
-}
-
-#[async_trait]
-impl Provider for Identities {
-    async fn get(&self, call: &Call, id: &ResourceId) -> Result<Value, ControlError> {
-        let snapshot = self.directory.snapshot();
-        call.must(&snapshot, &known::IDENTITY_READ, id.scope())?;
-        let found = snapshot.by_resource(id).ok_or_else(|| missing(id))?;
-        self.shown(found).await
-    }
-
-    async fn list(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
+    /// The identities that the caller may see.
+    fn list_blocking(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
         let snapshot = self.directory.snapshot();
         let may = |scope: &Scope| call.must(&snapshot, &known::IDENTITY_READ, scope);
         let mut shown = Vec::new();
         for (one, resource) in all(&snapshot, under) {
             if may(resource.scope()).is_ok() {
-                shown.push(self.shown(one).await?);
+                shown.push(self.shown(one)?);
             }
         }
         if shown.is_empty() {
@@ -180,10 +181,21 @@ impl Provider for Identities {
         Ok(shown)
     }
 
-    async fn put(&self, call: &Call, id: &ResourceId, body: &Value) -> Result<Put, ControlError> {
+    /// Makes an identity or changes its tags.
+    fn put_blocking(
+        &self,
+        call: &Call,
+        id: &ResourceId,
+        body: &Value,
+        deed: &mut Deed,
+    ) -> Result<Put, ControlError> {
+        let (this, asked, at) = (self.clone(), call.clone(), id.clone());
+        let decide = move |snapshot: &Snapshot| {
+            asked.must(snapshot, &known::IDENTITY_WRITE, at.scope())?;
+            this.must_fit(snapshot, &at)
+        };
         let snapshot = self.directory.snapshot();
-        call.must(&snapshot, &known::IDENTITY_WRITE, id.scope())?;
-        self.must_fit(&snapshot, id).await?;
+        decide(&snapshot)?;
         let body = Body::of(body)?;
         let location = body.text("location")?.map(location_name).transpose()?;
         let tags = tags(&body)?;
@@ -191,33 +203,106 @@ impl Provider for Identities {
             let message = "an identity needs a `location`";
             return Err(ControlError::invalid("LocationRequired", message));
         }
-        let (resource, decide) =
-            (id.clone(), allowed(call, known::IDENTITY_WRITE, id.scope().clone()));
-        let make = move |directory: &Directory| {
-            if directory.snapshot().by_resource(&resource).is_some() {
+        let make = |directory: &Directory| {
+            if directory.snapshot().by_resource(id).is_some() {
                 return Ok(false);
             }
-            directory.create_managed_identity(resource).map(|_| true)
+            directory.create_managed_identity(id.clone()).map(|_| true)
         };
-        let made = match decided::change(&self.directory, decide, make).await? {
+        let made = match decided::change_blocking(&self.directory, decide.clone(), make)? {
             Err(ChangeError::Exists(Thing::ManagedIdentity)) => false,
             made => made.map_err(|error| of_change("Conflict", error))?,
         };
-        let snapshot = self.directory.snapshot();
-        let one = snapshot.by_resource(id).ok_or(ControlError::Overtaken)?;
-        let there = self.outline(one.id).await?;
-        let location = match (&there, location) {
-            (Some(there), Some(location)) if there.location != location => {
-                return Err(moves(id, &there.location));
-            }
-            (Some(there), _) => there.location.clone(),
-            (None, Some(location)) => location,
-            (None, None) => Outline::plain().location,
-        };
-        let outline = Outline { v: FORM, location, tags };
-        self.keep(one.id, &outline).await?;
-        let shown = rendered(one, &outline, &snapshot);
+        let shown = decided::effect_blocking(&self.directory, decide, || {
+            let snapshot = self.directory.snapshot();
+            let one = snapshot.by_resource(id).ok_or(ControlError::Overtaken)?;
+            deed.reason = told(one);
+            let outline = Outline::wanted(id, self.kept(one.id)?, location, tags)?;
+            self.keep(one.id, &outline)?;
+            Ok(rendered(one, &outline, &snapshot))
+        })?;
         Ok(if made { Put::Created(shown) } else { Put::Replaced(shown) })
+    }
+
+    /// Changes what the body names of an identity.
+    fn patch_blocking(
+        &self,
+        call: &Call,
+        id: &ResourceId,
+        body: &Value,
+        deed: &mut Deed,
+    ) -> Result<Value, ControlError> {
+        let (asked, at) = (call.clone(), id.scope().clone());
+        let decide = move |snapshot: &Snapshot| asked.must(snapshot, &known::IDENTITY_WRITE, &at);
+        decided::effect_blocking(&self.directory, decide, || {
+            let snapshot = self.directory.snapshot();
+            let one = snapshot.by_resource(id).ok_or_else(|| missing(id))?;
+            deed.reason = told(one);
+            let body = Body::of(body)?;
+            let mut outline = self.outline(one.id)?;
+            if body.object("tags")?.is_there() {
+                outline.tags = tags(&body)?;
+                self.keep(one.id, &outline)?;
+            }
+            Ok(rendered(one, &outline, &snapshot))
+        })
+    }
+
+    /// Deletes an identity with its roles and its record while the caller may; `None` if it is not
+    /// there.
+    fn remove(
+        &self,
+        call: &Call,
+        (action, scope): (Action, &Scope),
+        id: &ResourceId,
+        deed: &mut Deed,
+    ) -> Result<Option<Value>, ControlError> {
+        let snapshot = self.directory.snapshot();
+        call.must(&snapshot, &action, scope)?;
+        let Some(one) = snapshot.by_resource(id) else { return Ok(None) };
+        let (shown, principal, roles) = (self.shown(one)?, one.id, Arc::new(AtomicUsize::new(0)));
+        let (asked, at, lost) = (call.clone(), scope.clone(), Arc::clone(&roles));
+        let decide = move |snapshot: &Snapshot| {
+            // Asked last of the state in which they go.
+            let own = snapshot.assignments().filter(|given| given.principal == principal);
+            lost.store(own.count(), Ordering::Relaxed);
+            asked.must(snapshot, &action, &at)
+        };
+        deed.reason = told(one);
+        let delete = |directory: &Directory| directory.delete_principal(principal);
+        match decided::change_blocking(&self.directory, decide, delete)? {
+            Ok(()) | Err(ChangeError::Missing(Thing::Principal)) => {}
+            Err(error) => return Err(of_change("Conflict", error)),
+        }
+        let roles = roles.load(Ordering::Relaxed);
+        deed.reason = format!("{}; {roles} role assignments of it were dropped", told(one));
+        self.records.remove(KIND, &name_of(principal))?;
+        Ok(Some(shown))
+    }
+}
+
+#[async_trait]
+impl Provider for Identities {
+    async fn get(&self, call: &Call, id: &ResourceId) -> Result<Value, ControlError> {
+        let (this, asking, id) = (self.clone(), call.clone(), id.clone());
+        let work = move |directory: &Directory| {
+            let snapshot = directory.snapshot();
+            asking.must(&snapshot, &known::IDENTITY_READ, id.scope())?;
+            let found = snapshot.by_resource(&id).ok_or_else(|| missing(&id))?;
+            this.shown(found)
+        };
+        self.directory.blocking(work).await
+    }
+
+    async fn list(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
+        let (this, asking, under) = (self.clone(), call.clone(), under.clone());
+        self.directory.blocking(move |_| this.list_blocking(&asking, &under)).await
+    }
+
+    async fn put(&self, call: &Call, id: &ResourceId, body: &Value) -> Result<Put, ControlError> {
+        let (this, asking, at, body) = (self.clone(), call.clone(), id.clone(), body.clone());
+        let work = move |deed: &mut Deed| this.put_blocking(&asking, &at, &body, deed);
+        self.trail.act(call, Deed::change(Operation::IDENTITY_PUT, id), work).await
     }
 
     async fn patch(
@@ -226,46 +311,54 @@ impl Provider for Identities {
         id: &ResourceId,
         body: &Value,
     ) -> Result<Value, ControlError> {
-        let snapshot = self.directory.snapshot();
-        call.must(&snapshot, &known::IDENTITY_WRITE, id.scope())?;
-        let one = snapshot.by_resource(id).ok_or_else(|| missing(id))?;
-        let body = Body::of(body)?;
-        let mut outline = self.outline(one.id).await?.unwrap_or_else(Outline::plain);
-        if body.object("tags")?.is_there() {
-            outline.tags = tags(&body)?;
-            self.keep(one.id, &outline).await?;
-        }
-        Ok(rendered(one, &outline, &snapshot))
+        let (this, asking, at, body) = (self.clone(), call.clone(), id.clone(), body.clone());
+        let work = move |deed: &mut Deed| this.patch_blocking(&asking, &at, &body, deed);
+        self.trail.act(call, Deed::change(Operation::IDENTITY_PATCH, id), work).await
     }
 
     async fn delete(&self, call: &Call, id: &ResourceId) -> Result<Option<Value>, ControlError> {
-        let snapshot = self.directory.snapshot();
-        call.must(&snapshot, &known::IDENTITY_DELETE, id.scope())?;
-        let Some(one) = snapshot.by_resource(id) else { return Ok(None) };
-        let shown = self.shown(one).await?;
-        let decision = (known::IDENTITY_DELETE, id.scope().clone());
-        self.remove(call, decision, one.id).await?;
-        Ok(Some(shown))
+        let (this, asking, at) = (self.clone(), call.clone(), id.clone());
+        let work = move |deed: &mut Deed| {
+            this.remove(&asking, (known::IDENTITY_DELETE, at.scope()), &at, deed)
+        };
+        self.trail.act(call, Deed::change(Operation::IDENTITY_DELETE, id), work).await
     }
 
     async fn listed(&self, under: &Scope) -> Result<Vec<Listed>, ControlError> {
-        let snapshot = self.directory.snapshot();
-        let mut listed = Vec::new();
-        for (one, resource) in all(&snapshot, under) {
-            let outline = self.outline(one.id).await?.unwrap_or_else(Outline::plain);
-            let (id, tags) = (resource.clone(), json!(outline.tags));
-            listed.push(Listed { id, location: outline.location, tags });
-        }
-        Ok(listed)
+        let (this, under) = (self.clone(), under.clone());
+        let work = move |directory: &Directory| {
+            let snapshot = directory.snapshot();
+            let listed = all(&snapshot, &under).map(|(one, resource)| {
+                let outline = this.outline(one.id)?;
+                let (id, tags) = (resource.clone(), json!(outline.tags));
+                Ok(Listed { id, location: outline.location, tags })
+            });
+            listed.collect()
+        };
+        self.directory.blocking(work).await
     }
 
-    async fn clear(&self, call: &Call, group: &Scope) -> Result<(), ControlError> {
+    fn inside(&self, group: &Scope) -> Result<Vec<ResourceId>, ControlError> {
         let snapshot = self.directory.snapshot();
-        for (one, _) in all(&snapshot, group) {
-            let decision = (known::RESOURCE_GROUP_DELETE, group.clone());
-            self.remove(call, decision, one.id).await?;
-        }
-        Ok(())
+        Ok(all(&snapshot, group).map(|(_, resource)| resource.clone()).collect())
+    }
+
+    fn clear(&self, call: &Call, group: &Scope, id: &ResourceId) -> Result<(), ControlError> {
+        let work = |deed: &mut Deed| {
+            let may = (known::RESOURCE_GROUP_DELETE, group);
+            let gone = self.remove(call, may, id, deed);
+            deed.reason = format!("its resource group is deleted; {}", deed.reason);
+            gone.map(drop)
+        };
+        self.trail.act_blocking(call, Deed::change(Operation::IDENTITY_DELETE, id), work)
+    }
+}
+
+/// What the trail says of an identity: who it is to those who give roles and to those who sign in.
+fn told(one: &Principal) -> String {
+    match one.client {
+        Some(client) => format!("principal {}, client {client}", one.id),
+        None => format!("principal {}", one.id),
     }
 }
 

@@ -101,11 +101,16 @@ pub(crate) trait Provider: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Deletes what lies in a resource group that is about to be deleted; the caller may do that.
-    ///
-    /// Again, after a crash, finishes what was begun.
-    async fn clear(&self, _call: &Call, _group: &Scope) -> Result<(), ControlError> {
-        Ok(())
+    /// What of this type lies in a resource group; blocks. It is asked while the directory lets
+    /// nothing change, too.
+    fn inside(&self, _group: &Scope) -> Result<Vec<ResourceId>, ControlError> {
+        Ok(Vec::new())
+    }
+
+    /// Deletes a resource and records it, because its resource group is about to be deleted and the
+    /// caller may do that; blocks. One that is gone already is no error.
+    fn clear(&self, _call: &Call, _group: &Scope, id: &ResourceId) -> Result<(), ControlError> {
+        Err(lacks(&id.resource_type(), "be deleted"))
     }
 }
 
@@ -115,7 +120,7 @@ fn lacks(kind: &ResourceType, what: &str) -> ControlError {
 }
 
 /// The types that there are, with their providers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Providers(Vec<(&'static str, Arc<dyn Provider>)>);
 
 impl Providers {

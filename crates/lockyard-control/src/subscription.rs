@@ -1,6 +1,6 @@
 //! Tenants, subscriptions and locations: what a client looks at first.
 
-use lockyard_access::{Snapshot, TenantId, directory::Subscription};
+use lockyard_access::{Snapshot, TenantId, decision::Action, directory::Subscription};
 use lockyard_arm::Scope;
 use lockyard_base::Guid;
 use serde_json::{Value, json};
@@ -92,4 +92,17 @@ pub(crate) fn must_be_ours(snapshot: &Snapshot, id: Guid) -> Result<(), ControlE
     }
     let message = format!("there is no subscription '{id}' here, `az account list` shows yours");
     Err(ControlError::missing("SubscriptionNotFound", message))
+}
+
+/// Refuses a subscription that is not this instance's, and a caller who may not do this there.
+pub(crate) fn may(
+    call: &Call,
+    snapshot: &Snapshot,
+    action: &Action,
+    scope: &Scope,
+) -> Result<(), ControlError> {
+    if let Some(id) = scope.subscription() {
+        must_be_ours(snapshot, id)?;
+    }
+    call.must(snapshot, action, scope)
 }

@@ -1,5 +1,5 @@
-//! Doing and recording: every operation on a vault, and every change of who has which role, is in
-//! the audit trail before anybody learns its result.
+//! Doing and recording: every operation on a vault, and every change of who has which role, of an
+//! identity and of a resource group, is in the audit trail before anybody learns its result.
 //!
 //! Both happen on one blocking thread, which nothing cancels: a client that goes away while a verb
 //! is under way keeps it out of no trail.
@@ -121,4 +121,9 @@ impl Trail {
         event.request.id = deed.id;
         event
     }
+}
+
+/// What the trail says of roles that went with the place where they were given.
+pub(crate) fn dropped(roles: usize) -> String {
+    format!("{roles} role assignments at it were dropped")
 }

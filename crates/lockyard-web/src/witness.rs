@@ -251,13 +251,21 @@ impl Change {
 }
 
 /// Resources whose changes the control plane records by itself, and knows more of.
-const TOLD_INSIDE: [&str; 2] = ["microsoft.keyvault/", "microsoft.authorization/roleassignments/"];
+const TOLD_INSIDE: [&str; 3] = [
+    "microsoft.authorization/roleassignments/",
+    "microsoft.keyvault/",
+    "microsoft.managedidentity/userassignedidentities/",
+];
 
-/// Whether the resource that a path ends in is one of those; what it lies in does not matter.
+/// Whether the resource that a path ends in is one of those or a resource group; what it lies in
+/// does not matter.
 fn is_told_inside(path: &str) -> bool {
     let folded = path.to_ascii_lowercase();
-    let resource = folded.rsplit_once("/providers/").map(|(_, resource)| resource);
-    resource.is_some_and(|resource| TOLD_INSIDE.iter().any(|told| resource.starts_with(told)))
+    if let Some((_, resource)) = folded.rsplit_once("/providers/") {
+        return TOLD_INSIDE.iter().any(|told| resource.starts_with(told));
+    }
+    let pieces: Vec<&str> = folded.split('/').collect();
+    matches!(pieces.as_slice(), ["", "subscriptions", _, "resourcegroups", _])
 }
 
 /// What a change is called.
@@ -289,10 +297,8 @@ fn operation(audience: Audience, method: &Method, path: &str) -> Operation {
     }
     if has("roledefinitions") {
         one("RoleDefinitionWrite", "RoleDefinitionDelete")
-    } else if has("providers") {
-        one("ResourceWrite", "ResourceDelete")
     } else {
-        one("ResourceGroupWrite", "ResourceGroupDelete")
+        one("ResourceWrite", "ResourceDelete")
     }
 }
 
@@ -309,7 +315,11 @@ mod tests {
         assert!(is_told_inside(&format!("{vault}/{authorization}/RoleAssignments/a")));
         assert!(is_told_inside(&format!("/{authorization}/roleAssignments/a")));
         assert!(!is_told_inside(&format!("{vault}/{authorization}/roleDefinitions/a")));
-        assert!(!is_told_inside("/subscriptions/s/resourceGroups/roleassignments"));
+        let identity = "Microsoft.ManagedIdentity/userAssignedIdentities/i";
+        assert!(is_told_inside(&format!("/subscriptions/s/resourceGroups/g/providers/{identity}")));
+        assert!(is_told_inside("/subscriptions/s/resourceGroups/g"));
+        assert!(!is_told_inside("/subscriptions/s/resourceGroups/g/moveResources"));
+        assert!(!is_told_inside("/subscriptions/s"));
         assert!(!is_told_inside("/v1.0/groups"));
     }
 
@@ -319,8 +329,12 @@ mod tests {
         let roles = format!("{group}/providers/Microsoft.Authorization");
         let (put, delete, post) = (Method::PUT, Method::DELETE, Method::POST);
         for (audience, method, path, name) in [
-            (Audience::Management, &put, group, "ResourceGroupWrite"),
-            (Audience::Management, &delete, group, "ResourceGroupDelete"),
+            (
+                Audience::Management,
+                &delete,
+                &*format!("{group}/providers/A.B/c/d"),
+                "ResourceDelete",
+            ),
             (
                 Audience::Management,
                 &put,

@@ -67,13 +67,14 @@ impl Assignments {
         (scope, name): (&Scope, Guid),
         wanted: &Wanted,
     ) -> Result<Put, ControlError> {
-        let (asked, role, at) = (call.clone(), wanted.role, scope.clone());
+        let (this, asked, role, at) = (self.clone(), call.clone(), wanted.role, scope.clone());
         let decide = move |snapshot: &Snapshot| {
-            asked.must_delegate(snapshot, &known::ROLE_ASSIGNMENT_WRITE, role, &at)
+            asked.must_delegate(snapshot, &known::ROLE_ASSIGNMENT_WRITE, role, &at)?;
+            // No role is given where something was deleted meanwhile.
+            this.must_exist(snapshot, &at)
         };
         let snapshot = self.directory.snapshot();
         decide(&snapshot)?;
-        self.must_exist(&snapshot, scope)?;
         wanted.check(&snapshot, scope)?;
         // The vault hears of it in any case: whoever was interrupted before asks again.
         let heard = || self.vaults.hear_of_role(scope, snapshot.role(wanted.role));

@@ -33,8 +33,7 @@ use lockyard_keyring::VaultAddress;
 use lockyard_vault::{PermissionModel, Vault, VaultError, VaultProperties};
 
 use crate::{
-    Call, ControlError, decided, group::Groups, provider::Provider, subscription::must_be_ours,
-    trail::Trail,
+    Call, ControlError, decided, group::Groups, provider::Provider, subscription::may, trail::Trail,
 };
 
 /// The namespace of all types here.
@@ -157,18 +156,6 @@ impl Vaults {
             Err(error) => Err(error),
         }
     }
-}
-
-fn may(
-    call: &Call,
-    snapshot: &Snapshot,
-    action: &Action,
-    scope: &Scope,
-) -> Result<(), ControlError> {
-    if let Some(id) = scope.subscription() {
-        must_be_ours(snapshot, id)?;
-    }
-    call.must(snapshot, action, scope)
 }
 
 /// The vault that a scope is, or lies in.

@@ -15,7 +15,8 @@ use crate::{
     Call, ControlError, Put, group,
     provider::{Listed, Provider},
     resources,
-    trail::Deed,
+    subscription::may,
+    trail::{Deed, dropped},
 };
 
 /// The provider of `Microsoft.KeyVault/vaults`.
@@ -99,62 +100,55 @@ impl Provider for VaultResources {
 
     async fn listed(&self, under: &Scope) -> Result<Vec<Listed>, ControlError> {
         let (vaults, under) = (Arc::clone(&self.0), under.clone());
-        self.0
-            .directory
-            .blocking(move |_| {
-                let all = vaults.vault.live_vaults()?;
-                Ok(all
-                    .iter()
-                    .filter_map(listed)
-                    .filter(|one| under.contains(one.id.scope()))
-                    .collect())
-            })
-            .await
+        self.0.directory.blocking(move |_| vaults.listed(&under)).await
     }
 
-    async fn clear(&self, call: &Call, group: &Scope) -> Result<(), ControlError> {
-        for one in self.listed(group).await? {
-            let (vaults, id) = (Arc::clone(&self.0), one.id.clone());
-            let (asking, at) = (call.clone(), group.clone());
-            let work = move |deed: &mut Deed| {
-                let turn = vaults.turn();
-                vaults.decided(&asking, &known::RESOURCE_GROUP_DELETE, &at, |_| {
-                    match vaults.find(&id) {
-                        Ok(vault) => Ok(vaults.vault.delete_vault(&vault.name).map(drop)?),
-                        // Somebody else was faster.
-                        Err(ControlError::Missing(_)) => Ok(()),
-                        Err(error) => Err(error),
-                    }
-                })?;
-                deed.reason = format!(
-                    "its resource group is deleted; {}",
-                    dropped(vaults.drop_roles(id.scope())?)
-                );
-                drop(turn);
-                Ok(())
-            };
-            let deed = Deed::change(Operation::VAULT_DELETE, &one.id);
-            self.0.trail.act(call, deed, work).await?;
-        }
-        Ok(())
+    fn inside(&self, group: &Scope) -> Result<Vec<ResourceId>, ControlError> {
+        Ok(self.0.listed(group)?.into_iter().map(|one| one.id).collect())
+    }
+
+    fn clear(&self, call: &Call, group: &Scope, id: &ResourceId) -> Result<(), ControlError> {
+        let vaults = &self.0;
+        let work = |deed: &mut Deed| {
+            let turn = vaults.turn();
+            vaults.decided(call, &known::RESOURCE_GROUP_DELETE, group, |_| {
+                match vaults.find(id) {
+                    Ok(vault) => Ok(vaults.vault.delete_vault(&vault.name).map(drop)?),
+                    // Somebody else was faster.
+                    Err(ControlError::Missing(_)) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            })?;
+            let roles = dropped(vaults.drop_roles(id.scope())?);
+            deed.reason = format!("its resource group is deleted; {roles}");
+            drop(turn);
+            Ok(())
+        };
+        vaults.trail.act_blocking(call, Deed::change(Operation::VAULT_DELETE, id), work)
     }
 }
 
 impl Vaults {
+    /// The vaults under a scope, in lists of resources of every type; blocks.
+    fn listed(&self, under: &Scope) -> Result<Vec<Listed>, ControlError> {
+        let all = self.vault.live_vaults()?;
+        Ok(all.iter().filter_map(listed).filter(|one| under.contains(one.id.scope())).collect())
+    }
+
     /// The vaults under a scope that the caller may see; blocks.
     fn list(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
         let snapshot = self.directory.snapshot();
-        let may = |scope: &Scope| super::may(call, &snapshot, &known::VAULT_READ, scope);
+        let seen = |scope: &Scope| may(call, &snapshot, &known::VAULT_READ, scope);
         let mut shown = Vec::new();
         for vault in self.vault.live_vaults()? {
             let Ok(scope) = vault.resource_id().parse::<Scope>() else { continue };
-            if under.contains(&scope) && may(&scope).is_ok() {
+            if under.contains(&scope) && seen(&scope).is_ok() {
                 shown.push(rendered::vault(&vault, &self.suffix));
             }
         }
         if shown.is_empty() {
             // Nobody is told that there are none who may not know.
-            may(under)?;
+            seen(under)?;
         }
         Ok(shown)
     }
@@ -169,15 +163,16 @@ impl Vaults {
     ) -> Result<Put, ControlError> {
         let turn = self.turn();
         let write = known::VAULT_WRITE;
-        let request = self.decided(call, &write, id.scope(), |snapshot| {
-            self.request(call, id, wanted, snapshot)
-        })?;
+        may(call, &self.directory.snapshot(), &write, id.scope())?;
         let name = address(id.name())?;
         if self.vault.vault(&name)?.is_none() {
             // What an interrupted deletion left behind is not to come back to life.
             self.drop_roles(id.scope())?;
         }
+        // That its group is there is looked for as long as that stays so: groups go only when
+        // nothing lies in them, while the directory lets nothing change as well.
         let put = self.decided(call, &write, id.scope(), |snapshot| {
+            let request = self.request(call, id, wanted, snapshot)?;
             let change = with_model(request.change, call, id, snapshot);
             Ok(self.vault.put_vault(&name, VaultRequest { change, ..request })?)
         })?;
@@ -198,7 +193,6 @@ impl Vaults {
         wanted: body::Wanted,
         snapshot: &Snapshot,
     ) -> Result<VaultRequest, ControlError> {
-        let _name = address(id.name())?;
         let (Some(subscription), Some(group)) = (id.subscription(), id.resource_group()) else {
             let message = "a key vault lies in a resource group";
             return Err(ControlError::invalid("InvalidResourceId", message));
@@ -252,8 +246,4 @@ fn reason(vault: &VaultProperties) -> String {
         Some(founder) => format!("permission model: {model}, decided by {by}, made by {founder}"),
         None => format!("permission model: {model}, decided by {by}"),
     }
-}
-
-fn dropped(roles: usize) -> String {
-    format!("{roles} role assignments at it were dropped")
 }

@@ -3,6 +3,10 @@
 //! A group is a sealed record. Its name is unique without regard to case and shown as it was first
 //! written; its location never changes, since what is made in it may have taken it over.
 
+mod change;
+
+pub(crate) use change::GroupChanges;
+
 use std::collections::BTreeMap;
 
 use lockyard_access::{RecordTxn, Records};
@@ -189,15 +193,10 @@ impl Groups {
         })
     }
 
-    /// What forgets the group and returns whether it was there; it blocks.
-    pub(crate) fn remove(
-        &self,
-        scope: &Scope,
-    ) -> impl FnOnce() -> Result<bool, ControlError> + Send + use<> {
-        let (records, name) = (self.records.clone(), scope.folded().as_bytes().to_vec());
-        move || {
-            records.write_blocking(move |txn| txn.remove(KIND, &name).map_err(ControlError::from))
-        }
+    /// Forgets the group and returns whether it was there; blocks.
+    fn remove(&self, scope: &Scope) -> Result<bool, ControlError> {
+        let name = scope.folded().as_bytes().to_vec();
+        self.records.write_blocking(move |txn| txn.remove(KIND, &name).map_err(ControlError::from))
     }
 }
 
