@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lockyard_access::{
     ClientId, Directory, PrincipalId,
     decision::{Action, Decision, Plane},
-    directory::PrincipalKind,
+    directory::{ChangeError, PrincipalKind},
 };
 use lockyard_arm::Scope;
 use lockyard_base::Guid;
@@ -34,6 +34,14 @@ impl Roles for DirectoryRoles {
         let snapshot = self.0.snapshot();
         let decision = snapshot.decide(PrincipalId::new(caller.object), &action, &scope);
         Ok(matches!(decision, Decision::Allow { .. }))
+    }
+
+    fn hold(&self, work: &mut dyn FnMut()) -> Result<(), RolesUnavailable> {
+        let done = self.0.unchanged(|| {
+            work();
+            Ok::<_, ChangeError>(())
+        });
+        done.map_err(|error| RolesUnavailable(error.to_string()))
     }
 }
 

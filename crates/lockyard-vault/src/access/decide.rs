@@ -19,6 +19,16 @@ pub trait Roles: Send + Sync + fmt::Debug {
     ///
     /// `scope` is a vault's resource id, or that with `/keys/<name>` behind it.
     fn allow(&self, caller: &Caller, action: &str, scope: &str) -> Result<bool, RolesUnavailable>;
+
+    /// Runs `work` once, and lets no answer of [`Roles::allow`] change meanwhile.
+    ///
+    /// A verb that changes something asks, acts and commits inside. Whoever keeps roles that can be
+    /// taken away overrides this: as it stands here, a role may go between answer and commit.
+    /// `work` changes vaults and no roles, and should be short.
+    fn hold(&self, work: &mut dyn FnMut()) -> Result<(), RolesUnavailable> {
+        work();
+        Ok(())
+    }
 }
 
 /// Role assignments cannot be read now; nothing is concluded about anybody's rights.

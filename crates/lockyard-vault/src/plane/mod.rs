@@ -3,7 +3,12 @@
 //! The order is the service's: firewall, tenant, permission, existence, attributes. Nothing here
 //! knows HTTP; all verbs block (disk, RSA) and belong on blocking threads. A verb that changes
 //! something does so only while the vault's row is still the one that the decision was made on;
-//! if it changed meanwhile, the decision is made anew.
+//! if it changed meanwhile, the decision is made anew. Roles lie in another database: where they
+//! decide, they are asked once more, act and commit included, while they cannot change
+//! ([`Roles::hold`]). So no change takes effect on a right that was gone before it committed.
+//!
+//! Reading and using a key promise less: a right counts that was there when it was asked for, after
+//! the request came; what is computed upon it may be told a moment after the right went.
 
 mod keys;
 mod uses;
@@ -22,7 +27,7 @@ use rusqlite::Transaction;
 use crate::{
     Vault, VaultError,
     access::{Caller, Operation, Roles, authorize},
-    vaults::FoundVault,
+    vaults::{FoundVault, PermissionModel},
 };
 
 /// How often a decision is made anew before the caller is asked to try again.
@@ -92,11 +97,22 @@ impl DataPlane<'_> {
         key: Option<&KeyName>,
         work: impl Fn(&Transaction<'_>, &FoundVault) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
-        self.decided(operation, key, |seen| {
+        let act = |seen: &Arc<FoundVault>| {
             self.vault.change(|transaction| {
                 self.unchanged(transaction, seen)?;
                 work(transaction, seen)
             })
+        };
+        self.decided(operation, key, |seen| {
+            if seen.properties.model != PermissionModel::Roles {
+                return act(seen);
+            }
+            let mut done = None;
+            self.roles.hold(&mut || {
+                let may = authorize(&seen.properties, &self.caller, operation, key, self.roles);
+                done = Some(may.and_then(|()| act(seen)));
+            })?;
+            done.expect("what is held for is run")
         })
     }
 

@@ -2,15 +2,17 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use lockyard_base::Guid;
-use lockyard_keyring::{Denial, Identity, KeyProvider as _, ProviderError, VersionedKeyId};
+use lockyard_keyring::{
+    Denial, Identity, KeyName, KeyProvider as _, ProviderError, VaultAddress, VersionedKeyId,
+};
 use lockyard_vault::{
-    Caller, EmbeddedProvider, IpRange, KeySettings, ModelChoice, NetworkRules, Operation,
-    PolicyEdit, Principals, PublicAccess, Refusal, Roles, RolesUnavailable, Source, Vault,
-    VaultChange, VaultError, authorize,
+    Caller, DataPlane, EmbeddedProvider, IpRange, KeyChange, KeySettings, ModelChoice,
+    NetworkRules, Operation, PolicyEdit, Principals, PublicAccess, Refusal, Roles,
+    RolesUnavailable, RotationPolicy, Source, Vault, VaultChange, VaultError, authorize,
 };
 use proptest::prelude::*;
 
@@ -259,7 +261,7 @@ async fn deletion_and_disabling_deny_and_recovery_heals() {
     scene.denied(Denial::VaultNotFound).await;
     scene.told_of(|| scene.vault.recover_vault(&name));
     scene.wraps().await.expect("policies come back with the vault");
-    let off = lockyard_vault::KeyChange { enabled: Some(false), ..Default::default() };
+    let off = KeyChange { enabled: Some(false), ..Default::default() };
     scene.told_of(|| plane.update_key(release, None, &off));
     scene.denied(Denial::KeyDisabled).await;
 }
@@ -303,4 +305,137 @@ fn a_decision_on_a_vault_that_changed_meanwhile_is_not_acted_on() {
     let made = plane.create_key(&"release".parse().unwrap(), crate::support::QUICK, &settings);
     assert_eq!(told(made), "409 Conflict");
     assert!(vault.keys(&name).unwrap().is_empty());
+}
+
+type Verb = (&'static str, fn(&DataPlane<'_>) -> Result<(), VaultError>);
+
+/// Changing verbs that succeed in the vault of [`two_keys`].
+const CHANGES: [Verb; 7] = [
+    ("create", |plane| {
+        plane.create_key(&name("new"), crate::support::QUICK, &KeySettings::default()).map(drop)
+    }),
+    ("update", |plane| {
+        let change = KeyChange { enabled: Some(false), ..KeyChange::default() };
+        plane.update_key(&name("live"), None, &change).map(drop)
+    }),
+    ("rotate", |plane| plane.rotate_key(&name("live")).map(drop)),
+    ("set policy", |plane| {
+        plane.set_rotation_policy(&name("live"), &RotationPolicy::default()).map(drop)
+    }),
+    ("delete", |plane| plane.delete_key(&name("live")).map(drop)),
+    ("recover", |plane| plane.recover_key(&name("gone")).map(drop)),
+    ("purge", |plane| plane.purge_key(&name("gone"))),
+];
+
+fn name(key: &str) -> KeyName {
+    key.parse().unwrap()
+}
+
+/// A vault in which roles decide, with a live and a deleted key.
+fn two_keys(vault: &Vault) -> VaultAddress {
+    let roles = VaultChange { model: ModelChoice::Typed(true), ..VaultChange::default() };
+    let address = make(vault, "kvone", roles);
+    let everything = Passing::all();
+    let plane = vault.data_plane(&address, caller(ADMIN), &everything);
+    for key in ["live", "gone"] {
+        plane.create_key(&name(key), crate::support::QUICK, &KeySettings::default()).unwrap();
+    }
+    plane.delete_key(&name("gone")).unwrap();
+    address
+}
+
+/// A directory in which a role lasts for so many answers and goes then: after the last yes, and
+/// before anything is done upon it, unless who asks has the directory hold still.
+#[derive(Debug)]
+struct Passing {
+    left: AtomicUsize,
+    still: AtomicBool,
+}
+
+impl Passing {
+    fn all() -> Self {
+        Self::after(usize::MAX)
+    }
+
+    fn after(answers: usize) -> Self {
+        Self { left: AtomicUsize::new(answers), still: AtomicBool::new(false) }
+    }
+
+    /// Whether somebody still has the role.
+    fn is_there(&self) -> bool {
+        self.left.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Roles for Passing {
+    fn allow(&self, _: &Caller, _: &str, _: &str) -> Result<bool, RolesUnavailable> {
+        let there = self.is_there();
+        if there && !self.still.load(Ordering::Relaxed) {
+            self.left.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(there)
+    }
+
+    fn hold(&self, work: &mut dyn FnMut()) -> Result<(), RolesUnavailable> {
+        self.still.store(true, Ordering::Relaxed);
+        work();
+        self.still.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[test]
+fn no_verb_changes_anything_on_a_role_that_is_gone_by_then() {
+    for (verb, change) in CHANGES {
+        // How many answers a verb takes is its own affair: the role goes after each of them.
+        let mut refusals = 0;
+        for answers in 0.. {
+            let world = World::new();
+            let vault = world.open();
+            let address = two_keys(&vault);
+            let (before, roles) = (*vault.changes().borrow(), Passing::after(answers));
+            let done = change(&vault.data_plane(&address, caller(ADMIN), &roles));
+            let changed = *vault.changes().borrow() != before;
+            assert_eq!(done.is_ok(), changed, "{verb} after {answers}");
+            assert_eq!(changed, roles.is_there(), "{verb} after {answers}");
+            if changed {
+                break;
+            }
+            assert_eq!(told(done), "403 Forbidden/ForbiddenByRbac", "{verb} after {answers}");
+            refusals += 1;
+        }
+        assert!(refusals >= 2, "{verb} asks once before it has the roles hold still");
+    }
+}
+
+/// Roles that say yes, and meanwhile policies come to decide, which give nobody anything.
+#[derive(Debug)]
+struct Switching(Arc<Vault>, VaultAddress, AtomicUsize);
+
+impl Roles for Switching {
+    fn allow(&self, _: &Caller, _: &str, _: &str) -> Result<bool, RolesUnavailable> {
+        let change = VaultChange {
+            model: ModelChoice::Typed(false),
+            policies: Some(Vec::new()),
+            may_switch_model: true,
+            ..VaultChange::default()
+        };
+        self.2.fetch_add(1, Ordering::Relaxed);
+        Ok(self.0.patch_vault(&self.1, change).is_ok())
+    }
+}
+
+#[test]
+fn no_verb_changes_anything_once_policies_took_the_right_away() {
+    for (verb, change) in CHANGES {
+        let world = World::new();
+        let vault = world.open();
+        let address = two_keys(&vault);
+        let switching = Switching(Arc::clone(&vault), address.clone(), AtomicUsize::new(0));
+        let before = *vault.changes().borrow();
+        let refused = change(&vault.data_plane(&address, caller(ADMIN), &switching));
+        assert_eq!(told(refused), "403 Forbidden/ForbiddenByPolicy", "{verb}");
+        let switches = switching.2.load(Ordering::Relaxed) as u64;
+        assert_eq!(*vault.changes().borrow(), before + switches, "{verb}: nothing else");
+    }
 }
