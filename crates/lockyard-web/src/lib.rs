@@ -35,7 +35,7 @@ pub use faces::Faces;
 pub use graph::ROUTES as GRAPH_ROUTES;
 pub use host::{FixedHost, Names};
 pub use login::{IdentityEndpoint, MachineIdentity};
-pub use metrics::Metrics;
+pub use metrics::{KeyCalls, Metrics};
 pub use oauth2::{FORM_BYTES_MAX, FORM_FIELDS_MAX};
 pub use ops::Ops;
 pub use serve::{Led, Served, bind_loopback, serve, serve_led};

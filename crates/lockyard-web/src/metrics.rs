@@ -32,20 +32,31 @@ struct RequestLabels {
     status: u32,
 }
 
+/// How often key vaults were called for registries, by what came of it; clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct KeyCalls(Family<KeyCallLabels, Counter>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyCallLabels {
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+impl KeyCalls {
+    /// Counts a call that ended like this.
+    pub fn count(&self, operation: &'static str, outcome: &'static str) {
+        let _count = self.0.get_or_create(&KeyCallLabels { operation, outcome }).inc();
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RegistryLabels {
     registry: String,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Metrics {
-    /// Counters that stand at zero.
-    pub fn new() -> Self {
+    /// Counters that stand at zero, beside those of key vaults.
+    pub fn new(key_calls: &KeyCalls) -> Self {
         let mut registry = Registry::with_prefix("lockyard");
         let requests = Family::default();
         registry.register("requests", "Requests answered", requests.clone());
@@ -58,6 +69,8 @@ impl Metrics {
         let cut = Counter::default();
         let help = "Connections cut because their registry was locked";
         registry.register("connections_cut", help, cut.clone());
+        let help = "Calls of key vaults for registries, by what came of them";
+        registry.register("key_calls", help, key_calls.0.clone());
         let locked = Family::default();
         registry.register("registry_locked", "Whether the registry is locked", locked.clone());
         let live_ciphers = Family::default();

@@ -9,6 +9,7 @@
 mod admin;
 mod command;
 mod config;
+mod counted;
 mod data_dir;
 mod export;
 mod failure;

@@ -160,7 +160,7 @@ impl Ready {
         tasks.spawn(socket.serve(Arc::clone(instance), stop.clone()));
         jobs::start(instance, (&self.issuer, &self.registry_tokens), &tasks, &stop);
         tending::start(instance, &self.directory, &tasks, &stop);
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(&instance.key_calls);
         self.start_faces(config, listeners, &metrics, (&tasks, &stop));
         if RunFile::is_stale(instance.dir.path()) {
             instance::check_after_crash(instance, &tasks, &stop);

@@ -5,17 +5,17 @@ use std::sync::{Arc, OnceLock};
 use lockyard_access::Directory;
 use lockyard_control::DirectoryRoles;
 use lockyard_keyring::{Identity, KeyProvider, Providers, VaultAddress};
-use lockyard_vault::{AuditedProvider, Caller, Principals, Roles, RolesUnavailable};
+use lockyard_vault::{Caller, Principals, Roles, RolesUnavailable};
 
 /// The providers of this instance: the embedded vault, for every vault without a host name.
 #[derive(Debug)]
 pub(crate) struct Wiring {
-    embedded: Arc<AuditedProvider>,
+    embedded: Arc<dyn KeyProvider>,
 }
 
 impl Wiring {
     /// The embedded vault alone.
-    pub(crate) fn new(embedded: Arc<AuditedProvider>) -> Self {
+    pub(crate) fn new(embedded: Arc<dyn KeyProvider>) -> Self {
         Self { embedded }
     }
 }
@@ -25,11 +25,11 @@ impl Providers for Wiring {
         if vault.as_str().contains('.') {
             return None;
         }
-        Some(Arc::clone(&self.embedded) as Arc<dyn KeyProvider>)
+        Some(Arc::clone(&self.embedded))
     }
 
     fn all(&self) -> Vec<Arc<dyn KeyProvider>> {
-        vec![Arc::clone(&self.embedded) as Arc<dyn KeyProvider>]
+        vec![Arc::clone(&self.embedded)]
     }
 }
 

@@ -31,7 +31,7 @@ use lockyard_oci::{Algorithm, Digest, RegistryName};
 use lockyard_registry::{CustomerKey, Ground, KeySource, Limits, Registries, instance::initialise};
 use lockyard_store::{Engine, Store};
 use lockyard_vault::VaultRootKey;
-use lockyard_web::{Faces, KeyVaults, Metrics, Names};
+use lockyard_web::{Faces, KeyCalls, KeyVaults, Metrics, Names};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
@@ -141,7 +141,7 @@ impl World {
             http_login: false,
             clock,
             entropy,
-            metrics: Metrics::new(),
+            metrics: Metrics::new(&KeyCalls::default()),
         };
         Self { faces, keyring, vault, audit, clock: hand, login, office, default, _folder: folder }
     }

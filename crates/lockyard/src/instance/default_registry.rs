@@ -74,7 +74,7 @@ impl Instance {
                 .await?;
                 self.allow(&key.key.vault, principal, "lockyard: a new registry").await?;
                 let identity = Identity::from_bytes(*principal.guid().as_bytes());
-                Some(CustomerKey { provider: Arc::clone(&self.provider) as _, key, identity })
+                Some(CustomerKey { provider: Arc::clone(&self.provider), key, identity })
             }
         };
         self.registries.create(name, customer).await.or_fail()?;

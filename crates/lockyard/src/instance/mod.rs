@@ -21,10 +21,11 @@ use std::sync::Arc;
 use lockyard_access::{Directory, Records};
 use lockyard_audit::{AuditLog, Opening, Settings, Unwritable};
 use lockyard_blobs::{LocalParts, PartStore, SystemDisk};
-use lockyard_keyring::{InstanceKeys, Keyring, LeasePolicy, Providers};
+use lockyard_keyring::{InstanceKeys, KeyProvider, Keyring, LeasePolicy, Providers};
 use lockyard_registry::{Ground, KeySource, Limits, Registries, instance};
 use lockyard_store::{Engine, Store, registry};
 use lockyard_vault::{AuditedProvider, EmbeddedProvider, Vault, VaultRootKey};
+use lockyard_web::KeyCalls;
 
 pub(crate) use authority::authority;
 pub(crate) use control::{control, place_vaults};
@@ -38,6 +39,7 @@ pub(crate) use trail::Deed;
 
 use crate::{
     config::{AuditUnwritable, DataConfig},
+    counted::CountedProvider,
     data_dir::DataDir,
     failure::{Failure, OrFail as _, Outcome},
     machine::Machine,
@@ -61,7 +63,9 @@ pub(crate) struct Instance {
     /// The embedded vault.
     pub(crate) vault: Arc<Vault>,
     /// The embedded vault as registries use it.
-    pub(crate) provider: Arc<AuditedProvider>,
+    pub(crate) provider: Arc<dyn KeyProvider>,
+    /// How often registries called it.
+    pub(crate) key_calls: KeyCalls,
     /// What was done with the embedded vault.
     pub(crate) audit: Arc<AuditLog>,
     /// Who there is, once it was asked for.
@@ -206,6 +210,9 @@ impl Instance {
         let registrar = Registrar::default();
         let provider = EmbeddedProvider::new(Arc::clone(&vault), Arc::new(registrar.clone()));
         let provider = Arc::new(AuditedProvider::new(provider, Arc::clone(&audit) as _));
+        let key_calls = KeyCalls::default();
+        let provider: Arc<dyn KeyProvider> =
+            Arc::new(CountedProvider::new(provider, key_calls.clone()));
         let providers: Arc<dyn Providers> = Arc::new(Wiring::new(Arc::clone(&provider)));
         let keys: Arc<InstanceKeys> = opened.keys;
         let source = Arc::new(KeySource::new(store.clone(), Arc::clone(&keys)));
@@ -234,6 +241,7 @@ impl Instance {
             registries,
             vault,
             provider,
+            key_calls,
             audit,
             registrar,
             complete,
