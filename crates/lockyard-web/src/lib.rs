@@ -40,4 +40,6 @@ pub use oauth2::{FORM_BYTES_MAX, FORM_FIELDS_MAX};
 pub use ops::Ops;
 pub use serve::{Led, Served, bind_loopback, serve, serve_led};
 pub use trace::CORRELATION_HEADER;
+#[cfg(any(test, feature = "testing"))]
+pub use vault::reads as read_vault_request;
 pub use vault::{KeyVaults, ROUTES as VAULT_ROUTES};

@@ -1,9 +1,11 @@
 //! Sealed copies of keys, out and back in.
 
 use http::StatusCode;
+use lockyard_arm::{Body, BodyError};
 use lockyard_audit::Operation;
 use lockyard_keyring::KeyName;
 use serde_json::json as value;
+use zeroize::Zeroizing;
 
 use super::{
     Answer, Asked, json,
@@ -21,8 +23,13 @@ pub(super) async fn backup(asked: &Asked<'_>, name: KeyName) -> Answer {
 
 /// `POST /keys/restore`.
 pub(super) async fn restore(asked: &Asked<'_>) -> Answer {
-    let blob = bytes(&asked.body.body()?, "value")?;
+    let blob = to_restore(&asked.body.body()?)?;
     let deed = Deed::change(Operation::KEY_RESTORE, &asked.vault);
     let back = asked.act(deed, move |plane| plane.restore_key(&blob)).await?;
     Ok(shown(asked, &back))
+}
+
+/// The sealed copy that a body gives back.
+pub(super) fn to_restore(body: &Body<'_>) -> Result<Zeroizing<Vec<u8>>, BodyError> {
+    bytes(body, "value")
 }

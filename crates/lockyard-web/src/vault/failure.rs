@@ -42,6 +42,12 @@ impl VaultFailure {
         self
     }
 
+    /// Whether it is the caller's to mend.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn is_callers(&self) -> bool {
+        self.status.is_client_error()
+    }
+
     /// What was asked makes no sense.
     pub(super) fn bad(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "BadParameter", message)

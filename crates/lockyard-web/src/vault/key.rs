@@ -20,9 +20,7 @@ const EXPONENT: i64 = 65_537;
 
 /// `POST /keys/{name}/create`.
 pub(super) async fn create(asked: &Asked<'_>, name: KeyName) -> Answer {
-    let body = asked.body.body()?;
-    let (shape, hsm) = wanted_shape(&body)?;
-    let settings = settings(&body, operations(&body)?, hsm)?;
+    let (shape, settings) = to_create(&asked.body.body()?)?;
     let deed = Deed::change(Operation::KEY_CREATE, asked.id(&name, None));
     let made = asked.act(deed, move |plane| plane.create_key(&name, shape, &settings)).await?;
     Ok(shown(asked, &made))
@@ -30,11 +28,7 @@ pub(super) async fn create(asked: &Asked<'_>, name: KeyName) -> Answer {
 
 /// `PUT /keys/{name}`.
 pub(super) async fn import(asked: &Asked<'_>, name: KeyName) -> Answer {
-    let body = asked.body.body()?;
-    let jwk = body.object("key")?;
-    let (private, kind) = private(&jwk)?;
-    let hsm = kind || body.flag("hsm")?.unwrap_or_default();
-    let settings = settings(&body, operations(&jwk)?, hsm)?;
+    let (private, settings) = to_import(&asked.body.body()?)?;
     let deed = Deed::change(Operation::KEY_IMPORT, asked.id(&name, None));
     let made = asked.act(deed, move |plane| plane.import_key(&name, &private, &settings)).await?;
     Ok(shown(asked, &made))
@@ -57,15 +51,7 @@ pub(super) async fn update(
     name: KeyName,
     version: Option<KeyVersionName>,
 ) -> Answer {
-    let body = asked.body.body()?;
-    let stated = attributes(&body)?;
-    let change = KeyChange {
-        enabled: stated.enabled,
-        not_before: stated.validity.not_before,
-        expires: stated.validity.expires,
-        operations: operations(&body)?,
-        tags: tags(&body)?,
-    };
+    let change = to_change(&asked.body.body()?)?;
     let deed = Deed::change(Operation::KEY_UPDATE, asked.id(&name, version.as_ref()));
     let work = move |plane: &lockyard_vault::DataPlane<'_>| {
         plane.update_key(&name, version.as_ref(), &change)
@@ -100,6 +86,32 @@ impl Asked<'_> {
             None => format!("{}/{name}", self.vault),
         }
     }
+}
+
+/// What a body says of a key to make.
+pub(super) fn to_create(body: &Body<'_>) -> Result<(KeyShape, KeySettings), BodyError> {
+    let (shape, hsm) = wanted_shape(body)?;
+    Ok((shape, settings(body, operations(body)?, hsm)?))
+}
+
+/// What a body says of a key to take in.
+pub(super) fn to_import(body: &Body<'_>) -> Result<(PrivateJwk, KeySettings), BodyError> {
+    let jwk = body.object("key")?;
+    let (private, kind) = private(&jwk)?;
+    let hsm = kind || body.flag("hsm")?.unwrap_or_default();
+    Ok((private, settings(body, operations(&jwk)?, hsm)?))
+}
+
+/// What a body says of a change.
+pub(super) fn to_change(body: &Body<'_>) -> Result<KeyChange, BodyError> {
+    let stated = attributes(body)?;
+    Ok(KeyChange {
+        enabled: stated.enabled,
+        not_before: stated.validity.not_before,
+        expires: stated.validity.expires,
+        operations: operations(body)?,
+        tags: tags(body)?,
+    })
 }
 
 fn settings(

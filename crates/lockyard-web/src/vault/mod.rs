@@ -14,6 +14,8 @@ mod never;
 mod path;
 mod query;
 mod random;
+#[cfg(any(test, feature = "testing"))]
+mod reads;
 mod record;
 mod render;
 mod rotation;
@@ -38,6 +40,9 @@ use crate::{
     limit::{VAULT_BACKUP_BODY_BYTES_MAX, VAULT_BODY_BYTES_MAX},
     trace::{Correlation, RouteTemplate},
 };
+
+#[cfg(any(test, feature = "testing"))]
+pub use reads::reads;
 
 use failure::VaultFailure;
 use path::Target;

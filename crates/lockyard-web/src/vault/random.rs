@@ -1,6 +1,7 @@
 //! Random bytes.
 
 use http::StatusCode;
+use lockyard_arm::{Body, BodyError};
 use lockyard_audit::Operation;
 use serde_json::json as value;
 
@@ -8,10 +9,15 @@ use super::{Answer, Asked, json, record::Deed, told::encoded};
 
 /// `POST /rng`.
 pub(super) async fn answer(asked: &Asked<'_>) -> Answer {
-    let count = asked.body.body()?.integer("count")?.unwrap_or_default();
-    // What is no count at all is as wrong as one that is too large.
-    let count = usize::try_from(count).unwrap_or_default();
+    let count = to_draw(&asked.body.body()?)?;
     let deed = Deed::read(Operation::RANDOM_BYTES_GET, &asked.vault);
     let bytes = asked.act(deed, move |plane| plane.random(count)).await?;
     Ok(json(StatusCode::OK, &value!({ "value": encoded(&bytes) })))
+}
+
+/// How many bytes a body asks for.
+pub(super) fn to_draw(body: &Body<'_>) -> Result<usize, BodyError> {
+    let count = body.integer("count")?.unwrap_or_default();
+    // What is no count at all is as wrong as one that is too large.
+    Ok(usize::try_from(count).unwrap_or_default())
 }

@@ -18,14 +18,15 @@ pub(super) async fn show(asked: &Asked<'_>, name: KeyName) -> Answer {
 
 /// `PUT /keys/{name}/rotationpolicy`.
 pub(super) async fn set(asked: &Asked<'_>, name: KeyName) -> Answer {
-    let wanted = wanted(&asked.body.body()?)?;
+    let wanted = to_set(&asked.body.body()?)?;
     let deed = Deed::change(Operation::KEY_ROTATION_POLICY_SET, asked.id(&name, None));
     let key = name.clone();
     let policy = asked.act(deed, move |plane| plane.set_rotation_policy(&key, &wanted)).await?;
     Ok(json(StatusCode::OK, &render::policy(&asked.urls, &name, &policy)))
 }
 
-fn wanted(body: &Body<'_>) -> Result<RotationPolicy, VaultFailure> {
+/// The policy that a body states.
+pub(super) fn to_set(body: &Body<'_>) -> Result<RotationPolicy, VaultFailure> {
     let mut actions = Vec::new();
     for line in body.objects("lifetimeActions")? {
         let (action, trigger) = (line.object("action")?, line.object("trigger")?);

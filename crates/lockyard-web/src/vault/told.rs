@@ -48,6 +48,12 @@ impl Told {
         Ok(told?)
     }
 
+    /// Reads a body that is here already.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, VaultFailure> {
+        Ok(Self(intake::parsed(bytes)?))
+    }
+
     /// The body's properties.
     pub(super) fn body(&self) -> Result<Body<'_>, BodyError> {
         Body::of(&self.0)

@@ -6,6 +6,7 @@ use lockyard_audit::Operation;
 use lockyard_keyring::{KeyName, KeyVersionName};
 use lockyard_vault::{EncryptionAlgorithm, KeyOperation, Output, SignatureAlgorithm};
 use serde_json::{Value, json as value};
+use zeroize::Zeroizing;
 
 use super::{
     Answer, Asked, json,
@@ -41,8 +42,7 @@ async fn closed(
     name: KeyName,
     version: Option<KeyVersionName>,
 ) -> Shown {
-    let body = asked.body.body()?;
-    let (algorithm, plain) = (encryption(&body)?, bytes(&body, "value")?);
+    let (algorithm, plain) = to_encrypt(&asked.body.body()?)?;
     let deed = asked.using(operation, &name, version.as_ref());
     let work = move |plane: &lockyard_vault::DataPlane<'_>| match operation {
         KeyOperation::Encrypt => plane.encrypt(&name, version.as_ref(), algorithm, &plain),
@@ -58,8 +58,7 @@ async fn opened(
     name: KeyName,
     version: Option<KeyVersionName>,
 ) -> Shown {
-    let body = asked.body.body()?;
-    let (algorithm, sealed) = (encryption(&body)?, bytes(&body, "value")?);
+    let (algorithm, sealed) = to_encrypt(&asked.body.body()?)?;
     let deed = asked.using(operation, &name, version.as_ref());
     let work = move |plane: &lockyard_vault::DataPlane<'_>| match operation {
         KeyOperation::Decrypt => plane.decrypt(&name, version.as_ref(), algorithm, &sealed),
@@ -70,8 +69,7 @@ async fn opened(
 }
 
 async fn signed(asked: &Asked<'_>, name: KeyName, version: Option<KeyVersionName>) -> Shown {
-    let body = asked.body.body()?;
-    let (algorithm, digest) = (signature(&body)?, bytes(&body, "value")?);
+    let (algorithm, digest) = to_sign(&asked.body.body()?)?;
     let deed = asked.using(KeyOperation::Sign, &name, version.as_ref());
     let done =
         asked.act(deed, move |plane| plane.sign(&name, version.as_ref(), algorithm, &digest));
@@ -80,9 +78,7 @@ async fn signed(asked: &Asked<'_>, name: KeyName, version: Option<KeyVersionName
 }
 
 async fn verified(asked: &Asked<'_>, name: KeyName, version: Option<KeyVersionName>) -> Shown {
-    let body = asked.body.body()?;
-    let algorithm = signature(&body)?;
-    let (digest, signature) = (bytes(&body, "digest")?, bytes(&body, "value")?);
+    let (algorithm, digest, signature) = to_verify(&asked.body.body()?)?;
     let deed = asked.using(KeyOperation::Verify, &name, version.as_ref());
     let work = move |plane: &lockyard_vault::DataPlane<'_>| {
         plane.verify(&name, version.as_ref(), algorithm, &digest, &signature)
@@ -108,6 +104,23 @@ impl Asked<'_> {
         };
         Deed::read(operation, self.id(name, version))
     }
+}
+
+type Bytes = Zeroizing<Vec<u8>>;
+
+/// What a body gives to encrypt or wrap, or to decrypt or unwrap.
+pub(super) fn to_encrypt(body: &Body<'_>) -> Result<(EncryptionAlgorithm, Bytes), BodyError> {
+    Ok((encryption(body)?, bytes(body, "value")?))
+}
+
+/// The digest that a body gives to sign.
+pub(super) fn to_sign(body: &Body<'_>) -> Result<(SignatureAlgorithm, Bytes), BodyError> {
+    Ok((signature(body)?, bytes(body, "value")?))
+}
+
+/// The digest and the signature that a body gives to verify.
+pub(super) fn to_verify(body: &Body<'_>) -> Result<(SignatureAlgorithm, Bytes, Bytes), BodyError> {
+    Ok((signature(body)?, bytes(body, "digest")?, bytes(body, "value")?))
 }
 
 fn encryption(body: &Body<'_>) -> Result<EncryptionAlgorithm, BodyError> {

@@ -1,0 +1,98 @@
+//! Reading a request without a vault behind it, for fuzzing.
+
+use http::Method;
+
+use super::{
+    backup, failure::VaultFailure, key, path::Target, query::Query, random, rotation, told::Told,
+    uses,
+};
+use lockyard_vault::KeyOperation;
+
+/// Whether the data plane would go on with this request of somebody who is known; a refusal has a
+/// status below 500.
+///
+/// # Panics
+///
+/// If a refusal is a fault of ours.
+pub fn reads(method: &Method, target: &str, body: &[u8]) -> bool {
+    match read(method, target, body) {
+        Ok(()) => true,
+        Err(failure) => {
+            assert!(failure.is_callers(), "a text was answered as a fault: {failure:?}");
+            false
+        }
+    }
+}
+
+fn read(method: &Method, target: &str, body: &[u8]) -> Result<(), VaultFailure> {
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    let target = Target::parse(path, method)?;
+    let allowed = target.methods();
+    if !allowed.contains(method) {
+        return Err(VaultFailure::method(allowed));
+    }
+    let _query = Query::read(query)?;
+    if [Method::GET, Method::DELETE].contains(method) {
+        return Ok(());
+    }
+    let told = Told::parse(body)?;
+    let body = told.body()?;
+    match target {
+        Target::Create(_) => drop(key::to_create(&body)?),
+        Target::Key(..) if method == Method::PUT => drop(key::to_import(&body)?),
+        Target::Key(..) => drop(key::to_change(&body)?),
+        Target::Restore => drop(backup::to_restore(&body)?),
+        Target::RotationPolicy(_) => drop(rotation::to_set(&body)?),
+        Target::Random => drop(random::to_draw(&body)?),
+        Target::Use(operation, ..) => match operation {
+            KeyOperation::Sign => drop(uses::to_sign(&body)?),
+            KeyOperation::Verify => drop(uses::to_verify(&body)?),
+            KeyOperation::Encrypt
+            | KeyOperation::Decrypt
+            | KeyOperation::WrapKey
+            | KeyOperation::UnwrapKey => drop(uses::to_encrypt(&body)?),
+        },
+        // Nothing of their bodies is read.
+        Target::Keys
+        | Target::Versions(_)
+        | Target::DeletedKeys
+        | Target::Rotate(_)
+        | Target::Backup(_)
+        | Target::Release(..)
+        | Target::Attestation(..)
+        | Target::DeletedKey(_)
+        | Target::Recover(_) => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(method: &Method, target: &str, body: &str, expected: bool) {
+        assert_eq!(reads(method, target, body.as_bytes()), expected, "{method} {target} {body}");
+    }
+
+    #[test]
+    fn what_clients_send_is_read_and_what_makes_no_sense_is_refused() {
+        let version = "?api-version=7.4";
+        let at = |path: &str| format!("{path}{version}");
+        check(&Method::POST, &at("/keys/k/create"), r#"{"kty":"RSA","key_size":2048}"#, true);
+        check(&Method::POST, &at("/keys/k/create"), r#"{"kty":"RSA","key_size":1024}"#, false);
+        check(&Method::POST, "/keys/k/create", r#"{"kty":"RSA"}"#, false);
+        let jwk = r#"{"key":{"kty":"EC","crv":"P-256","x":"AA","y":"AA","d":"AA"}}"#;
+        check(&Method::PUT, &at("/keys/k"), jwk, true);
+        check(&Method::PUT, &at("/keys/k"), &jwk.replace("P-256", "P-1"), false);
+        check(&Method::PATCH, &at("/keys/k"), r#"{"attributes":{"exp":253402300799}}"#, true);
+        check(&Method::PATCH, &at("/keys/k"), r#"{"attributes":{"exp":253402300800}}"#, false);
+        check(&Method::POST, &at("/keys/k/sign"), r#"{"alg":"RS256","value":"AA"}"#, true);
+        check(&Method::POST, &at("/keys/k/verify"), r#"{"alg":"RS256","value":"AA"}"#, false);
+        check(&Method::POST, &at("/keys/k/unwrapkey"), r#"{"alg":"RSA1_5","value":"!"}"#, false);
+        check(&Method::GET, &at("/keys"), "", true);
+        check(&Method::DELETE, &at("/keys"), "", false);
+    }
+}
