@@ -37,7 +37,6 @@ use zeroize::Zeroizing;
 use crate::{
     Connection, bearer,
     faces::Faces,
-    limit::{VAULT_BACKUP_BODY_BYTES_MAX, VAULT_BODY_BYTES_MAX},
     trace::{Correlation, RouteTemplate},
 };
 
@@ -163,13 +162,9 @@ async fn known(
         return Err(VaultFailure::method(allowed));
     }
     let query = Query::read(parts.uri.query())?;
-    let limit = match target {
-        Target::Restore => VAULT_BACKUP_BODY_BYTES_MAX,
-        _ => VAULT_BODY_BYTES_MAX,
-    };
     let body = match method {
         Method::GET | Method::DELETE => Told::nothing(),
-        _ => Told::read(body, limit).await?,
+        _ => Told::read(body, target.body_bytes_max()).await?,
     };
     let asked = Asked {
         faces,

@@ -9,6 +9,7 @@ use lockyard_vault::KeyOperation;
 use percent_encoding::percent_decode_str;
 
 use super::failure::VaultFailure;
+use crate::limit::{VAULT_BACKUP_BODY_BYTES_MAX, VAULT_BODY_BYTES_MAX};
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +135,14 @@ impl Target {
             Self::DeletedKey(_) => "vault:/deletedkeys/{name}",
             Self::Recover(_) => "vault:/deletedkeys/{name}/recover",
             Self::Random => "vault:/rng",
+        }
+    }
+
+    /// The longest body of a request to it, in bytes.
+    pub(super) fn body_bytes_max(&self) -> usize {
+        match self {
+            Self::Restore => VAULT_BACKUP_BODY_BYTES_MAX,
+            _ => VAULT_BODY_BYTES_MAX,
         }
     }
 

@@ -1,12 +1,13 @@
 //! Reading a request without a vault behind it, for fuzzing.
 
 use http::Method;
+use lockyard_vault::KeyOperation;
 
 use super::{
     backup, failure::VaultFailure, key, path::Target, query::Query, random, rotation, told::Told,
     uses,
 };
-use lockyard_vault::KeyOperation;
+use crate::intake::IntakeError;
 
 /// Whether the data plane would go on with this request of somebody who is known; a refusal has a
 /// status below 500.
@@ -38,24 +39,29 @@ fn read(method: &Method, target: &str, body: &[u8]) -> Result<(), VaultFailure> 
     if [Method::GET, Method::DELETE].contains(method) {
         return Ok(());
     }
+    if body.len() > target.body_bytes_max() {
+        return Err(VaultFailure::from(IntakeError::TooLarge(target.body_bytes_max())));
+    }
     let told = Told::parse(body)?;
-    let body = told.body()?;
+    let body = || told.body();
     match target {
-        Target::Create(_) => drop(key::to_create(&body)?),
-        Target::Key(..) if method == Method::PUT => drop(key::to_import(&body)?),
-        Target::Key(..) => drop(key::to_change(&body)?),
-        Target::Restore => drop(backup::to_restore(&body)?),
-        Target::RotationPolicy(_) => drop(rotation::to_set(&body)?),
-        Target::Random => drop(random::to_draw(&body)?),
+        Target::Create(_) => drop(key::to_create(&body()?)?),
+        Target::Key(..) if method == Method::PUT => drop(key::to_import(&body()?)?),
+        Target::Key(..) => drop(key::to_change(&body()?)?),
+        Target::Restore => drop(backup::to_restore(&body()?)?),
+        Target::RotationPolicy(_) => drop(rotation::to_set(&body()?)?),
+        Target::Random => {
+            let _count = random::to_draw(&body()?)?;
+        }
         Target::Use(operation, ..) => match operation {
-            KeyOperation::Sign => drop(uses::to_sign(&body)?),
-            KeyOperation::Verify => drop(uses::to_verify(&body)?),
+            KeyOperation::Sign => drop(uses::to_sign(&body()?)?),
+            KeyOperation::Verify => drop(uses::to_verify(&body()?)?),
             KeyOperation::Encrypt
             | KeyOperation::Decrypt
             | KeyOperation::WrapKey
-            | KeyOperation::UnwrapKey => drop(uses::to_encrypt(&body)?),
+            | KeyOperation::UnwrapKey => drop(uses::to_encrypt(&body()?)?),
         },
-        // Nothing of their bodies is read.
+        // Their bodies are JSON of any kind, which nobody looks into.
         Target::Keys
         | Target::Versions(_)
         | Target::DeletedKeys
@@ -72,6 +78,7 @@ fn read(method: &Method, target: &str, body: &[u8]) -> Result<(), VaultFailure> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limit::{VAULT_BACKUP_BODY_BYTES_MAX, VAULT_BODY_BYTES_MAX};
 
     fn check(method: &Method, target: &str, body: &str, expected: bool) {
         assert_eq!(reads(method, target, body.as_bytes()), expected, "{method} {target} {body}");
@@ -92,7 +99,25 @@ mod tests {
         check(&Method::POST, &at("/keys/k/sign"), r#"{"alg":"RS256","value":"AA"}"#, true);
         check(&Method::POST, &at("/keys/k/verify"), r#"{"alg":"RS256","value":"AA"}"#, false);
         check(&Method::POST, &at("/keys/k/unwrapkey"), r#"{"alg":"RSA1_5","value":"!"}"#, false);
+        for path in ["/keys/k/rotate", "/keys/k/backup", "/deletedkeys/k/recover"] {
+            check(&Method::POST, &at(path), "[]", true);
+            check(&Method::POST, &at(path), "[", false);
+        }
         check(&Method::GET, &at("/keys"), "", true);
         check(&Method::DELETE, &at("/keys"), "", false);
+    }
+
+    #[test]
+    fn a_body_is_read_up_to_its_limit() {
+        for (path, most) in [
+            ("/keys/k/rotate", VAULT_BODY_BYTES_MAX),
+            ("/keys/restore", VAULT_BACKUP_BODY_BYTES_MAX),
+        ] {
+            let target = format!("{path}?api-version=7.4");
+            let empty = r#"{"value":"AA"}"#;
+            let body = |len: usize| format!("{empty}{}", " ".repeat(len - empty.len()));
+            check(&Method::POST, &target, &body(most), true);
+            check(&Method::POST, &target, &body(most + 1), false);
+        }
     }
 }
