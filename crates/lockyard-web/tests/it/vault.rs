@@ -1,21 +1,36 @@
 //! The key vaults' face: the keys data plane.
 
-use std::sync::Arc;
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use lockyard_audit::{Audit, AuditError, Event, Recorded, Sequence};
 use lockyard_keyring::VaultAddress;
 use lockyard_vault::{
-    AccessPolicy, CreateMode, ModelChoice, NetworkRules, Permissions, Placement, Vault,
-    VaultChange, VaultRequest,
+    AccessPolicy, Caller, CreateMode, ModelChoice, NetworkRules, Permissions, Placement, Roles,
+    RolesUnavailable, Vault, VaultChange, VaultRequest,
 };
 use lockyard_web::{FixedHost, limit::VAULT_BODY_BYTES_MAX};
 use serde_json::{Value, json};
+use tokio::{
+    sync::{
+        mpsc::{UnboundedSender, unbounded_channel},
+        oneshot,
+    },
+    time::timeout,
+};
 
 use crate::{
     office::Visitor,
     support::{Reply, World},
 };
 
+/// How long something may take that takes no time.
+const PATIENCE: Duration = Duration::from_secs(60);
 const V: &str = "api-version=2025-07-01";
 const HOST: &str = "kvone.vault.yard.example:8443";
 
@@ -430,4 +445,76 @@ async fn an_imported_key_is_used_and_never_shown() {
     let wrong = json!({"key": {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "d": "AA"}});
     let reply = owner.send("PUT", &format!("/keys/in2?{V}"), Some(wrong)).await;
     assert_eq!(told(&reply), "400 BadParameter");
+}
+
+/// Roles that answer one question only after they were told to go on.
+#[derive(Debug)]
+struct Slow {
+    roles: Arc<dyn Roles>,
+    next: Mutex<Option<Gate>>,
+}
+
+/// Says that it was reached, and waits.
+type Gate = (oneshot::Sender<()>, std::sync::mpsc::Receiver<()>);
+
+impl Slow {
+    fn wait(&self) {
+        if let Some((reached, go_on)) = self.next.lock().unwrap().take() {
+            reached.send(()).unwrap();
+            go_on.recv().unwrap();
+        }
+    }
+}
+
+impl Roles for Slow {
+    fn allow(&self, caller: &Caller, action: &str, scope: &str) -> Result<bool, RolesUnavailable> {
+        self.wait();
+        self.roles.allow(caller, action, scope)
+    }
+}
+
+/// A trail that tells what it was given.
+#[derive(Debug)]
+struct Told(UnboundedSender<Event>);
+
+#[async_trait]
+impl Audit for Told {
+    async fn append(&self, event: Event) -> Result<Recorded, AuditError> {
+        self.append_blocking(event)
+    }
+
+    fn append_blocking(&self, event: Event) -> Result<Recorded, AuditError> {
+        self.0.send(event).map_err(|_| AuditError::Closed)?;
+        Ok(Recorded::As(Sequence::new(1)))
+    }
+
+    fn note_unauthenticated(&self, _kind: &'static str, _address: Option<IpAddr>) {}
+}
+
+#[tokio::test]
+async fn what_a_client_has_begun_is_recorded_though_it_went_away() {
+    let mut world = World::new().await;
+    let _vault = make(&world, true, VaultChange::default());
+    good(&post(&owner(&world).await, "/keys/k/create", json!({ "kty": "EC" })).await);
+    let (told, mut events) = unbounded_channel();
+    let slow =
+        Arc::new(Slow { roles: Arc::clone(&world.faces.vaults.roles), next: Mutex::default() });
+    world.faces.vaults.roles = Arc::clone(&slow) as _;
+    world.faces.vaults.audit = Arc::new(Told(told));
+    // One verb that is done and recorded as one, and one that waits for its record without a thread.
+    for (method, operation) in [("PATCH", "KeyUpdate"), ("GET", "KeyGet")] {
+        let (reached, wait) = oneshot::channel();
+        let (go_on, gate) = std::sync::mpsc::channel();
+        *slow.next.lock().expect("whole") = Some((reached, gate));
+        let visitor = owner(&world).await;
+        let asking = tokio::spawn(async move {
+            visitor.send(method, &format!("/keys/k?{V}"), Some(json!({}))).await.status
+        });
+        wait.await.expect("it asks for its roles");
+        asking.abort();
+        assert!(asking.await.expect_err("nobody waits for it").is_cancelled());
+        go_on.send(()).expect("it waits");
+        let event = timeout(PATIENCE, events.recv()).await.expect("in time").expect("a trail");
+        assert_eq!((event.operation.as_str(), event.outcome.status), (operation, 200));
+    }
 }
