@@ -47,6 +47,11 @@ impl KeyCalls {
     pub fn count(&self, operation: &'static str, outcome: &'static str) {
         let _count = self.0.get_or_create(&KeyCallLabels { operation, outcome }).inc();
     }
+
+    /// How often a call has ended like this.
+    pub fn counted(&self, operation: &'static str, outcome: &'static str) -> u64 {
+        self.0.get(&KeyCallLabels { operation, outcome }).map_or(0, |count| count.get())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -27,7 +27,7 @@ impl CountedProvider {
     }
 
     fn begin(&self, operation: &'static str) -> Call<'_> {
-        Call { calls: &self.calls, operation, outcome: "abandoned" }
+        Call { calls: &self.calls, operation, outcome: Call::ABANDONED }
     }
 }
 
@@ -45,6 +45,8 @@ struct Call<'c> {
 }
 
 impl Call<'_> {
+    const ABANDONED: &'static str = "abandoned";
+
     fn ended<T>(mut self, result: Result<T, ProviderError>) -> Result<T, ProviderError> {
         self.outcome = match &result {
             Ok(_) => "done",
@@ -99,5 +101,30 @@ impl KeyProvider for CountedProvider {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.provider.changes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockyard_keyring::Denial;
+
+    use super::*;
+
+    #[test]
+    fn each_call_is_counted_once_by_its_end() {
+        let calls = KeyCalls::default();
+        let begin = || Call { calls: &calls, operation: "unwrapKey", outcome: Call::ABANDONED };
+        let end = |result: Result<(), ProviderError>| drop(begin().ended(result));
+        let text = String::new;
+        end(Ok(()));
+        end(Ok(()));
+        end(Err(ProviderError::Denied(Denial::KeyDisabled, text())));
+        end(Err(ProviderError::Damaged(text())));
+        end(Err(ProviderError::Unreachable(text())));
+        drop(begin());
+        let counted = ["done", "denied", "damaged", "unreachable", "abandoned"]
+            .map(|outcome| calls.counted("unwrapKey", outcome));
+        assert_eq!(counted, [2, 1, 1, 1, 1]);
+        assert_eq!(calls.counted("wrapKey", "done"), 0);
     }
 }
