@@ -63,6 +63,10 @@ impl Roles for Registrar {
     fn allow(&self, caller: &Caller, action: &str, scope: &str) -> Result<bool, RolesUnavailable> {
         self.answers()?.allow(caller, action, scope)
     }
+
+    fn hold(&self, work: &mut dyn FnMut()) -> Result<(), RolesUnavailable> {
+        self.answers()?.hold(work)
+    }
 }
 
 impl Principals for Registrar {
