@@ -143,6 +143,12 @@ impl AuditLog {
         }
     }
 
+    /// Whether an event is to be recorded and not only counted.
+    fn is_first(&self, event: &Event) -> bool {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.is_first(event, &*self.clock)
+    }
+
     async fn send(&self, message: Message) -> Result<(), AuditError> {
         let queue = self.queue.as_ref().ok_or(AuditError::Closed)?;
         queue.send(message).await.map_err(|_| AuditError::Closed)
@@ -165,11 +171,11 @@ impl Audit for AuditLog {
     }
 
     async fn append_first(&self, event: Event) -> Result<Recorded, AuditError> {
-        let first = {
-            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-            tally.is_first(&event, &*self.clock)
-        };
-        if first { self.append(event).await } else { Ok(Recorded::Counted) }
+        if self.is_first(&event) { self.append(event).await } else { Ok(Recorded::Counted) }
+    }
+
+    fn append_first_blocking(&self, event: Event) -> Result<Recorded, AuditError> {
+        if self.is_first(&event) { self.append_blocking(event) } else { Ok(Recorded::Counted) }
     }
 
     fn note_unauthenticated(&self, kind: &'static str, address: Option<IpAddr>) {

@@ -28,6 +28,11 @@ pub trait Audit: Send + Sync + fmt::Debug {
         self.append(event).await
     }
 
+    /// What [`Audit::append_first`] does, where blocking is allowed; panics where it is not.
+    fn append_first_blocking(&self, event: Event) -> Result<Recorded, AuditError> {
+        self.append_blocking(event)
+    }
+
     /// Counts a request that nobody in particular made: no token, a wrong one. Never waits.
     ///
     /// `kind` is a word of the code (`NoToken`), never something that a client sent.

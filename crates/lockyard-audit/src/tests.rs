@@ -7,7 +7,7 @@ use lockyard_blobs::SystemDisk;
 use proptest::prelude::*;
 
 use crate::{
-    AuditLog, AuditSecret, Event, Opening, Operation, Outcome, Settings, What,
+    AuditLog, AuditSecret, Event, Opening, Operation, Outcome, Recorded, Settings, What,
     chain::{self, Chain},
     files,
     format::{Frame, HEADER_LEN, Kind, put_frame, written},
@@ -21,16 +21,19 @@ fn secret() -> AuditSecret {
     AuditSecret::from_bytes(&[3; 32])
 }
 
-fn log(directory: &Path, events: u32) {
-    let log = AuditLog::open(Opening {
+fn opening(directory: &Path) -> Opening {
+    Opening {
         directory: directory.to_owned(),
         secret: secret(),
         disk: Arc::new(SystemDisk),
         clock: Arc::new(HandClock::default()),
         entropy: Arc::new(SeededEntropy::new(5)),
         settings: Settings { extent_bytes: 4 << 10, reserve_bytes: 4 << 10, ..Settings::default() },
-    });
-    let log = log.expect("an empty directory");
+    }
+}
+
+fn log(directory: &Path, events: u32) {
+    let log = AuditLog::open(opening(directory)).expect("an empty directory");
     for _ in 0..events {
         let event = Event::new(Operation::KEY_WRAP, "/vaults/v", Outcome::ok());
         log.append_blocking(event).expect("room");
@@ -160,4 +163,15 @@ proptest! {
         let start = crate::walk::Place { offset: 0, head: [0; 32], sequence: 0 };
         prop_assert!(walk(extent, start).steps.is_empty());
     }
+}
+
+#[test]
+fn the_first_of_events_that_are_alike_is_recorded_and_the_others_are_counted() {
+    let world = tempfile::tempdir().expect("a directory");
+    let log = AuditLog::open(opening(world.path())).expect("an empty directory");
+    let refused = |name: &str| Event::new(Operation::VAULT_PUT, name, Outcome::failed(403, "", ""));
+    let first = log.append_first_blocking(refused("a")).expect("room");
+    assert!(matches!(first, Recorded::As(_)));
+    assert_eq!(log.append_first_blocking(refused("a")).expect("room"), Recorded::Counted);
+    assert!(matches!(log.append_first_blocking(refused("b")), Ok(Recorded::As(_))));
 }

@@ -302,7 +302,7 @@ impl Provider for Identities {
     async fn put(&self, call: &Call, id: &ResourceId, body: &Value) -> Result<Put, ControlError> {
         let (this, asking, at, body) = (self.clone(), call.clone(), id.clone(), body.clone());
         let work = move |deed: &mut Deed| this.put_blocking(&asking, &at, &body, deed);
-        self.trail.act(call, Deed::change(Operation::IDENTITY_PUT, id), work).await
+        self.trail.act(call, deed(Operation::IDENTITY_PUT, id), work).await
     }
 
     async fn patch(
@@ -313,7 +313,7 @@ impl Provider for Identities {
     ) -> Result<Value, ControlError> {
         let (this, asking, at, body) = (self.clone(), call.clone(), id.clone(), body.clone());
         let work = move |deed: &mut Deed| this.patch_blocking(&asking, &at, &body, deed);
-        self.trail.act(call, Deed::change(Operation::IDENTITY_PATCH, id), work).await
+        self.trail.act(call, deed(Operation::IDENTITY_PATCH, id), work).await
     }
 
     async fn delete(&self, call: &Call, id: &ResourceId) -> Result<Option<Value>, ControlError> {
@@ -321,7 +321,7 @@ impl Provider for Identities {
         let work = move |deed: &mut Deed| {
             this.remove(&asking, (known::IDENTITY_DELETE, at.scope()), &at, deed)
         };
-        self.trail.act(call, Deed::change(Operation::IDENTITY_DELETE, id), work).await
+        self.trail.act(call, deed(Operation::IDENTITY_DELETE, id), work).await
     }
 
     async fn listed(&self, under: &Scope) -> Result<Vec<Listed>, ControlError> {
@@ -350,7 +350,7 @@ impl Provider for Identities {
             deed.reason = format!("its resource group is deleted; {}", deed.reason);
             gone.map(drop)
         };
-        self.trail.act_blocking(call, Deed::change(Operation::IDENTITY_DELETE, id), work)
+        self.trail.act_blocking(call, deed(Operation::IDENTITY_DELETE, id), work)
     }
 }
 
@@ -382,6 +382,11 @@ fn all<'s>(
 
 fn name_of(id: PrincipalId) -> Vec<u8> {
     id.to_string().into_bytes()
+}
+
+/// What is about to be done to an identity.
+fn deed(operation: Operation, id: &ResourceId) -> Deed {
+    Deed::change(operation, id).refusals_counted()
 }
 
 fn rendered(one: &Principal, outline: &Outline, snapshot: &Snapshot) -> Value {

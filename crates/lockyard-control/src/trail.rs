@@ -31,6 +31,7 @@ pub(crate) struct Deed {
     resource: String,
     id: String,
     changes: bool,
+    counted: bool,
     /// What there is to say about why or how; whoever does it may add it.
     pub(crate) reason: String,
 }
@@ -39,12 +40,18 @@ impl Deed {
     /// Looks at something: what cannot be recorded is refused.
     pub(crate) fn read(operation: Operation, resource: impl ToString) -> Self {
         let (resource, reason) = (resource.to_string(), String::new());
-        Self { operation, id: resource.clone(), resource, changes: false, reason }
+        Self { operation, id: resource.clone(), resource, changes: false, counted: false, reason }
     }
 
     /// Changes something: once it is done, it is done.
     pub(crate) fn change(operation: Operation, resource: impl ToString) -> Self {
         Self { changes: true, ..Self::read(operation, resource) }
+    }
+
+    /// The same, but of refusals that are alike the first is recorded and the others are counted:
+    /// anybody who can sign in may try (decision 0012).
+    pub(crate) fn refusals_counted(self) -> Self {
+        Self { counted: true, ..self }
     }
 
     /// The same to this resource, now that it is known.
@@ -87,9 +94,13 @@ impl Trail {
     ) -> Result<T, ControlError> {
         let began = self.clock.boot();
         let done = work(&mut deed);
-        let changed = deed.changes && done.is_ok();
+        let (changed, counted) = (deed.changes && done.is_ok(), deed.counted && done.is_err());
         let event = self.event(call, deed, began, done.as_ref().err());
-        let recorded = self.audit.append_blocking(event);
+        let recorded = if counted {
+            self.audit.append_first_blocking(event)
+        } else {
+            self.audit.append_blocking(event)
+        };
         // A refusal is a refusal, recorded or not; a change that is made cannot be unmade, and the
         // trail itself says in the log that it has lost one.
         match (done, recorded) {

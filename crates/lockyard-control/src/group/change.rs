@@ -48,7 +48,7 @@ impl GroupChanges {
         scope: Scope,
         body: &Value,
     ) -> Result<Put, ControlError> {
-        let deed = Deed::change(Operation::RESOURCE_GROUP_PUT, &scope);
+        let deed = Deed::change(Operation::RESOURCE_GROUP_PUT, &scope).refusals_counted();
         let (this, asking, body) = (self.clone(), call.clone(), body.clone());
         let work = move |deed: &mut Deed| {
             let decide = may(&asking, known::RESOURCE_GROUP_WRITE, &scope);
@@ -73,7 +73,7 @@ impl GroupChanges {
         scope: Scope,
         body: &Value,
     ) -> Result<Group, ControlError> {
-        let deed = Deed::change(Operation::RESOURCE_GROUP_PATCH, &scope);
+        let deed = Deed::change(Operation::RESOURCE_GROUP_PATCH, &scope).refusals_counted();
         let (this, asking, body) = (self.clone(), call.clone(), body.clone());
         let work = move |_: &mut Deed| {
             let decide = may(&asking, known::RESOURCE_GROUP_WRITE, &scope);
@@ -91,7 +91,7 @@ impl GroupChanges {
     /// Vaults in it are deleted as vaults always are, so that they can be recovered. Whoever is
     /// interrupted asks again; the roles go last, and go again when a group of the name is made.
     pub(crate) async fn delete(&self, call: &Call, scope: Scope) -> Result<(), ControlError> {
-        let deed = Deed::change(Operation::RESOURCE_GROUP_DELETE, &scope);
+        let deed = Deed::change(Operation::RESOURCE_GROUP_DELETE, &scope).refusals_counted();
         let (this, asking) = (self.clone(), call.clone());
         let work = move |deed: &mut Deed| this.delete_blocking(&asking, &scope, deed);
         self.trail.act(call, deed, work).await
