@@ -7,6 +7,7 @@
 use std::{
     io, mem,
     sync::{Arc, Mutex, PoisonError},
+    thread,
 };
 
 use lockyard_base::{BootInstant, Clock, Entropy, Timestamp, chain};
@@ -19,6 +20,7 @@ use crate::{
     format::{self, FRAME_LEN, Kind},
     keys::AuditKeys,
     reader::export,
+    seam::Then,
     segments::{Resume, Segments},
     settings::{BATCH_BYTES_FULL, BATCH_EVENTS_MAX},
     sink::Sink,
@@ -41,27 +43,33 @@ pub(crate) enum Message {
     Close(Reply<()>),
 }
 
-/// An event that waits to be recorded.
+/// An event that waits to be recorded. Dropped before that, it says that the log is closed.
 pub(crate) struct Pending {
     event: Event,
     time: Timestamp,
     line: Vec<u8>,
-    reply: Reply<Recorded>,
+    /// `None` once told.
+    then: Option<Then>,
 }
 
 impl Pending {
-    pub(crate) fn new(
-        event: Event,
-        time: Timestamp,
-    ) -> (Box<Self>, oneshot::Receiver<Result<Recorded, AuditError>>) {
-        let (reply, answer) = oneshot::channel();
+    pub(crate) fn new(event: Event, time: Timestamp, then: Then) -> Box<Self> {
         let line = event.line(time, None);
-        (Box::new(Self { event, time, line, reply }), answer)
+        Box::new(Self { event, time, line, then: Some(then) })
     }
 
-    fn answer(self, outcome: Result<Recorded, AuditError>) {
-        // Whoever asked may have gone; the event is recorded all the same.
-        drop(self.reply.send(outcome));
+    fn answer(mut self, outcome: Result<Recorded, AuditError>) {
+        if let Some(then) = self.then.take() {
+            then(outcome);
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(then) = self.then.take() {
+            then(Err(AuditError::Closed));
+        }
     }
 }
 
@@ -141,6 +149,9 @@ impl Desk {
         let mut next = None;
         while !self.closed {
             let Some(message) = next.take().or_else(|| messages.blocking_recv()) else { break };
+            // Where every processor is busy, those who work go on until their turn is over, and more
+            // events share a sync. On an idle one this returns at once.
+            thread::yield_now();
             match message {
                 Message::Append(first) => next = self.collect(first, &mut messages),
                 Message::Checkpoint(reply) => drop(reply.send(self.checkpoint(false))),

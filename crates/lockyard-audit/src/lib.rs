@@ -39,7 +39,7 @@ pub use reader::{Entry, Reader, Reading, TAIL_MAX, newest_checkpoint};
 pub use report::{Finding, Notice, Report, What};
 #[cfg(feature = "testing")]
 pub use seam::MemoryAudit;
-pub use seam::{Audit, Recorded, Sequence};
+pub use seam::{Audit, Recorded, Sequence, Then};
 pub use settings::{
     BATCH_EVENTS_MAX, QUEUE_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Settings, Unwritable,
 };

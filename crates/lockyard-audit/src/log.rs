@@ -24,6 +24,7 @@ use crate::{
     files,
     format::{torn, written},
     keys::{self, AuditKeys},
+    seam::Then,
     segments::{Kept, Resume, Segments},
     settings::{QUEUE_MAX, TORN_BYTES_MAX},
     tally::Tally,
@@ -158,16 +159,24 @@ impl AuditLog {
 #[async_trait]
 impl Audit for AuditLog {
     async fn append(&self, event: Event) -> Result<Recorded, AuditError> {
-        let (pending, answer) = Pending::new(event, self.clock.wall());
+        let (then, answer) = answered();
+        let pending = Pending::new(event, self.clock.wall(), then);
         self.send(Message::Append(pending)).await?;
         answer.await.unwrap_or(Err(AuditError::Closed))
     }
 
     fn append_blocking(&self, event: Event) -> Result<Recorded, AuditError> {
-        let (pending, answer) = Pending::new(event, self.clock.wall());
-        let queue = self.queue.as_ref().ok_or(AuditError::Closed)?;
-        queue.blocking_send(Message::Append(pending)).map_err(|_| AuditError::Closed)?;
+        let (then, answer) = answered();
+        self.append_then(event, then);
         answer.blocking_recv().unwrap_or(Err(AuditError::Closed))
+    }
+
+    fn append_then(&self, event: Event, then: Then) {
+        let pending = Pending::new(event, self.clock.wall(), then);
+        if let Some(queue) = &self.queue {
+            // What comes back from a closed queue says so itself.
+            drop(queue.blocking_send(Message::Append(pending)));
+        }
     }
 
     async fn append_first(&self, event: Event) -> Result<Recorded, AuditError> {
@@ -198,6 +207,13 @@ impl fmt::Debug for AuditLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuditLog").field("node", &self.node).finish_non_exhaustive()
     }
+}
+
+/// Somebody to tell what became of an event, and what hears it.
+fn answered() -> (Then, oneshot::Receiver<Result<Recorded, AuditError>>) {
+    let (reply, answer) = oneshot::channel();
+    // Whoever asked may have gone; the event is recorded all the same.
+    (Box::new(move |outcome| drop(reply.send(outcome))), answer)
 }
 
 /// Makes the directory if it is missing. Its name is synced each time: an earlier start may have

@@ -18,6 +18,14 @@ pub trait Audit: Send + Sync + fmt::Debug {
     /// The same where blocking is allowed; panics where it is not.
     fn append_blocking(&self, event: Event) -> Result<Recorded, AuditError>;
 
+    /// The same, without waiting: `then` is told what became of the event, as a rule on the thread
+    /// that recorded it, and must be quick.
+    ///
+    /// Blocks only while too many events wait already; panics where blocking is not allowed.
+    fn append_then(&self, event: Event, then: Then) {
+        then(self.append_blocking(event));
+    }
+
     /// Records the first of events that are alike but for their time and correlation, and counts the
     /// others of a window, whose count is recorded when the window is over.
     ///
@@ -38,6 +46,9 @@ pub trait Audit: Send + Sync + fmt::Debug {
     /// `kind` is a word of the code (`NoToken`), never something that a client sent.
     fn note_unauthenticated(&self, kind: &'static str, address: Option<IpAddr>);
 }
+
+/// Who is told what became of an event.
+pub type Then = Box<dyn FnOnce(Result<Recorded, AuditError>) + Send>;
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

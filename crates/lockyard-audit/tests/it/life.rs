@@ -1,6 +1,10 @@
 //! A log's life: many who record at once, segments that end and go, checkpoints, readers, keys.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{
+    fs,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use lockyard_audit::{
     Audit as _, AuditError, AuditLog, AuditSecret, Checkpoint, KeysError, OpenAuditError, Opening,
@@ -190,6 +194,22 @@ async fn another_secret_opens_nothing_and_changes_nothing() {
         settings: Settings::default(),
     });
     assert!(matches!(opened, Err(OpenAuditError::Keys(KeysError::Missing))), "{opened:?}");
+}
+
+#[test]
+fn who_does_not_wait_is_told_what_became_of_an_event() {
+    let world = World::new();
+    let log = world.open();
+    let told = |log: &AuditLog| {
+        let (tell, told) = mpsc::channel();
+        log.append_then(event("1"), Box::new(move |outcome| drop(tell.send(outcome))));
+        told.recv().expect("told")
+    };
+    assert!(matches!(told(&log), Ok(Recorded::As(_))));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(log.close());
+    assert!(matches!(told(&log), Err(AuditError::Closed)));
+    assert_eq!(world.findings(), []);
 }
 
 #[test]
