@@ -6,7 +6,10 @@
 
 use std::{
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use lockyard_base::Entropy;
@@ -28,6 +31,8 @@ pub(crate) struct Database {
     // directory is unlocked.
     reader: Mutex<Connection>,
     writer: Mutex<Connection>,
+    /// How many transactions were committed, or may have been.
+    commits: AtomicU64,
     _directory: VaultDirectory,
 }
 
@@ -73,8 +78,12 @@ impl Database {
         directory
             .sync()
             .map_err(|source| OpenVaultError::Directory { path: path.to_owned(), source })?;
-        let database =
-            Self { reader: Mutex::new(reader), writer: Mutex::new(writer), _directory: directory };
+        let database = Self {
+            reader: Mutex::new(reader),
+            writer: Mutex::new(writer),
+            commits: AtomicU64::new(0),
+            _directory: directory,
+        };
         Ok((database, keys))
     }
 
@@ -98,8 +107,17 @@ impl Database {
         leave_transaction(&connection)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let done = work(&transaction)?;
-        transaction.commit()?;
+        let committed = transaction.commit();
+        // Of a commit that failed nobody knows what will be found on the disk.
+        self.commits.fetch_add(1, Ordering::Release);
+        committed?;
         Ok(done)
+    }
+
+    /// The number of the last commit that was acknowledged. What was read after asking for it is
+    /// not older than that commit.
+    pub(crate) fn commit(&self) -> u64 {
+        self.commits.load(Ordering::Acquire)
     }
 
     /// A panic under the lock rolled its transaction back, so that the connection stays good.

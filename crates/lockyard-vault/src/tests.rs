@@ -10,15 +10,15 @@ use std::{
 
 use lockyard_base::{Clock, Entropy, Guid, HandClock, SeededEntropy};
 use lockyard_keyring::{
-    CustomerShare, Identity, KeyId, KeyProvider as _, ProviderError, VersionedKeyId,
+    CustomerShare, Identity, KeyId, KeyName, KeyProvider as _, ProviderError, VersionedKeyId,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::{
-    AccessPolicy, Caller, EmbeddedProvider, KeySettings, KeyShape, KeyTarget, Permissions,
-    PolicyEdit, Principals, Roles, RolesUnavailable, RsaSize, Source, Vault, VaultError,
-    VaultRootKey,
+    AccessPolicy, Caller, EmbeddedProvider, EncryptionAlgorithm, KeySettings, KeyShape, KeyTarget,
+    Permissions, PolicyEdit, Principals, Roles, RolesUnavailable, RsaSize, Source, Vault,
+    VaultError, VaultRootKey,
     crypto::{NewPrivate, Purpose, ReadyKey},
 };
 
@@ -224,6 +224,51 @@ fn a_key_in_memory_never_outvotes_its_row() {
     vault.enable(&KeyTarget::Version(version.clone())).unwrap();
     assert!(!Arc::ptr_eq(&first, &ready().expect("from its new row")));
     assert_eq!(Arc::strong_count(&first), 1, "the vault has let go of what it had in memory");
+}
+
+#[test]
+fn what_a_use_found_is_remembered_until_anything_is_committed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (vault, version) = with_key(&directory);
+    let caller = Everybody.managed_identity(&CALLER).unwrap().unwrap();
+    let plane = vault.data_plane(&key().vault, caller, &Everybody);
+    let (name, algorithm) = (key().name, EncryptionAlgorithm::RsaOaep256);
+    let wrap = |name: &KeyName, version| plane.wrap_key(name, version, algorithm, &[3; 32]);
+    let wrapped = wrap(&name, None).unwrap();
+    let unwrap = || {
+        let named = Some(&version.version);
+        plane.unwrap_key(&name, named, algorithm, &wrapped.value).map(drop)
+    };
+    let (reads_nothing, reads_again) = (
+        || fail_after(&mut vault.database.reader(), 0),
+        || work_again(&mut vault.database.reader()),
+    );
+    unwrap().unwrap();
+    reads_nothing();
+    unwrap().expect("it is remembered");
+    assert_eq!(wrap(&name, None).expect("as the newest, too").id, version);
+    let unknown = wrap(&"other".parse().unwrap(), None).expect_err("nobody asked for it before");
+    assert!(matches!(unknown, VaultError::Database(_)), "{unknown:?}");
+    // A change, or one that may have reached the disk: nothing from before it is used any more.
+    vault.database.writer().commit_hook(Some(|| true)).unwrap();
+    let failed = vault.create_vault(&"archive".parse().unwrap()).expect_err("cannot commit");
+    assert!(matches!(failed, VaultError::Database(_)), "{failed:?}");
+    vault.database.writer().commit_hook(None::<fn() -> bool>).unwrap();
+    assert!(matches!(unwrap(), Err(VaultError::Database(_))), "it asks the database");
+    reads_again();
+    unwrap().unwrap();
+
+    let target = KeyTarget::Version(version.clone());
+    vault.disable(&target).unwrap();
+    assert!(matches!(unwrap(), Err(VaultError::KeyDisabled(..))));
+    vault.enable(&target).unwrap();
+    unwrap().unwrap();
+    edit(&vault, PolicyEdit::Remove, &CALLER).unwrap();
+    assert!(matches!(unwrap(), Err(VaultError::ForbiddenByPolicy(_))));
+    edit(&vault, PolicyEdit::Add, &CALLER).unwrap();
+    unwrap().unwrap();
+    let second = vault.create_key(&key(), RsaSize::R2048).unwrap();
+    assert_eq!(wrap(&name, None).unwrap().id, second, "the newest is another one");
 }
 
 #[test]

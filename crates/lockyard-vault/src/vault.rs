@@ -12,8 +12,8 @@ use rusqlite::Transaction;
 use tokio::sync::watch;
 
 use crate::{
-    OpenVaultError, VaultError, VaultRootKey, database::Database, keys::OpenedKeys, rows::RowKeys,
-    vaults::OpenedVaults,
+    OpenVaultError, VaultError, VaultRootKey, database::Database, keys::OpenedKeys,
+    plane::Remembered, rows::RowKeys, vaults::OpenedVaults,
 };
 
 /// All embedded vaults of one directory, and their keys.
@@ -22,6 +22,7 @@ pub struct Vault {
     pub(crate) rows: RowKeys,
     pub(crate) opened: OpenedKeys,
     pub(crate) opened_vaults: OpenedVaults,
+    pub(crate) remembered: Remembered,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     changes: watch::Sender<u64>,
@@ -42,6 +43,7 @@ impl Vault {
             rows,
             opened: OpenedKeys::default(),
             opened_vaults: OpenedVaults::default(),
+            remembered: Remembered::default(),
             clock,
             entropy,
             changes: watch::Sender::new(0),

@@ -11,8 +11,10 @@
 //! the request came; what is computed upon it may be told a moment after the right went.
 
 mod keys;
+mod remembered;
 mod uses;
 
+pub(crate) use remembered::Remembered;
 pub use uses::Output;
 pub(crate) use uses::check_use;
 

@@ -3,20 +3,29 @@
 //! Everything is read in one transaction, decided, and then computed without holding anything, so
 //! that two cores do two RSA operations at a time.
 
+use std::sync::Arc;
+
 use lockyard_base::Timestamp;
 use lockyard_keyring::{KeyName, KeyVersionName, VersionedKeyId};
 use zeroize::Zeroizing;
 
-use super::DataPlane;
+use super::{
+    DataPlane,
+    remembered::{Found, Wanted},
+};
 use crate::{
     VaultError,
     access::{KeyOperation, Operation, authorize},
     crypto::{CryptoError, EncryptionAlgorithm, Purpose, SignatureAlgorithm},
-    keys::{FoundKey, FoundVersion},
+    keys::FoundVersion,
+    vaults::FoundVault,
 };
 
 /// The most random bytes of one request.
 const RANDOM_MAX: usize = 128;
+
+/// What a use needs, or why it is not there; told only to those who may know.
+type MaybeFound = Result<Arc<Found>, VaultError>;
 
 /// What a use of a key returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,9 +89,9 @@ impl DataPlane<'_> {
         algorithm: SignatureAlgorithm,
         digest: &[u8],
     ) -> Result<Output<Vec<u8>>, VaultError> {
-        let (id, key, version) = self.usable(KeyOperation::Sign, name, version)?;
-        let ready = self.vault.ready_key(&key, &version, Purpose::Sign)?;
-        Ok(Output { id, value: ready.key.sign(algorithm, digest)? })
+        let found = self.usable(KeyOperation::Sign, name, version)?;
+        let ready = self.vault.ready_key(&found.key, &found.version, Purpose::Sign)?;
+        Ok(Output { id: found.id.clone(), value: ready.key.sign(algorithm, digest)? })
     }
 
     /// Whether a signature of a digest is right.
@@ -94,9 +103,9 @@ impl DataPlane<'_> {
         digest: &[u8],
         signature: &[u8],
     ) -> Result<Output<bool>, VaultError> {
-        let (id, _, version) = self.usable(KeyOperation::Verify, name, version)?;
-        let value = version.record.public.verify(algorithm, digest, signature)?;
-        Ok(Output { id, value })
+        let found = self.usable(KeyOperation::Verify, name, version)?;
+        let value = found.version.record.public.verify(algorithm, digest, signature)?;
+        Ok(Output { id: found.id.clone(), value })
     }
 
     /// Random bytes, 1 to 128 of them, for whoever may read keys.
@@ -121,8 +130,9 @@ impl DataPlane<'_> {
         algorithm: EncryptionAlgorithm,
         plaintext: &[u8],
     ) -> Result<Output<Vec<u8>>, VaultError> {
-        let (id, _, version) = self.usable(operation, name, version)?;
-        Ok(Output { id, value: version.record.public.encrypt(algorithm, plaintext)? })
+        let found = self.usable(operation, name, version)?;
+        let value = found.version.record.public.encrypt(algorithm, plaintext)?;
+        Ok(Output { id: found.id.clone(), value })
     }
 
     fn open(
@@ -133,12 +143,13 @@ impl DataPlane<'_> {
         algorithm: EncryptionAlgorithm,
         ciphertext: &[u8],
     ) -> Result<Output<Zeroizing<Vec<u8>>>, VaultError> {
-        let (id, key, version) = self.usable(operation, name, version)?;
-        if !version.shape.is_rsa() {
+        let found = self.usable(operation, name, version)?;
+        if !found.version.shape.is_rsa() {
             return Err(CryptoError::WrongAlgorithm.into());
         }
-        let ready = self.vault.ready_key(&key, &version, Purpose::decrypting(algorithm))?;
-        Ok(Output { id, value: ready.key.decrypt(algorithm, ciphertext)? })
+        let purpose = Purpose::decrypting(algorithm);
+        let ready = self.vault.ready_key(&found.key, &found.version, purpose)?;
+        Ok(Output { id: found.id.clone(), value: ready.key.decrypt(algorithm, ciphertext)? })
     }
 
     /// Decides about a use: permission, then existence, then attributes.
@@ -147,23 +158,43 @@ impl DataPlane<'_> {
         operation: KeyOperation,
         name: &KeyName,
         version: Option<&KeyVersionName>,
-    ) -> Result<(VersionedKeyId, FoundKey, FoundVersion), VaultError> {
-        let vault = self.vault;
+    ) -> Result<Arc<Found>, VaultError> {
         let permission = operation.permission();
-        let (seen, found) = vault.database.read(|transaction| {
-            let seen = vault.live_vault(transaction, &self.name)?;
-            let found = vault.live_key(transaction, &seen, name).and_then(|key| {
-                let version = vault.version_in(transaction, &self.name, &key, version)?;
-                Ok((key, version))
+        let may = |vault: &Arc<FoundVault>| {
+            self.note(vault);
+            authorize(&vault.properties, &self.caller, permission, Some(name), self.roles)
+        };
+        let (vault, commit) = (self.vault, self.vault.database.commit());
+        let wanted = (self.name.clone(), name.clone(), version.cloned());
+        let found = if let Some(found) = vault.remembered.find(commit, &wanted) {
+            may(&found.vault)?;
+            found
+        } else {
+            let (seen, found) = self.find(&wanted)?;
+            may(&seen)?;
+            let found = found?;
+            vault.remembered.keep(commit, wanted, &found);
+            found
+        };
+        check_use(&found.version, &found.id, operation, vault.clock.wall())?;
+        Ok(found)
+    }
+
+    /// Finds a live vault and, if there is one, a version of a live key of it.
+    fn find(
+        &self,
+        (name, key, version): &Wanted,
+    ) -> Result<(Arc<FoundVault>, MaybeFound), VaultError> {
+        let vault = self.vault;
+        vault.database.read(|transaction| {
+            let seen = vault.live_vault(transaction, name)?;
+            let found = vault.live_key(transaction, &seen, key).and_then(|key| {
+                let version = vault.version_in(transaction, name, &key, version.as_ref())?;
+                let id = version.id(&seen.properties.name, &key);
+                Ok(Arc::new(Found { vault: Arc::clone(&seen), id, key, version }))
             });
-            Ok::<_, VaultError>((seen, found))
-        })?;
-        self.note(&seen);
-        authorize(&seen.properties, &self.caller, permission, Some(name), self.roles)?;
-        let (key, version) = found?;
-        let id = version.id(&seen.properties.name, &key);
-        check_use(&version, &id, operation, vault.clock.wall())?;
-        Ok((id, key, version))
+            Ok((seen, found))
+        })
     }
 }
 
