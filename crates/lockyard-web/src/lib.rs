@@ -42,4 +42,4 @@ pub use serve::{Led, Served, bind_loopback, serve, serve_led};
 pub use trace::CORRELATION_HEADER;
 #[cfg(any(test, feature = "testing"))]
 pub use vault::reads as read_vault_request;
-pub use vault::{KeyVaults, ROUTES as VAULT_ROUTES};
+pub use vault::{KeyVaults, ROUTES as VAULT_ROUTES, Workers};

@@ -10,7 +10,7 @@ use lockyard_access::{Directory, Issuer, registry_token::RegistryTokens};
 use lockyard_control::{Control, DirectoryRoles, Objects};
 use lockyard_registry::RegistrySummary;
 use lockyard_web::{
-    Faces, FixedHost, IdentityEndpoint, KeyVaults, Metrics, Names, Ops, Proxy, Served,
+    Faces, FixedHost, IdentityEndpoint, KeyVaults, Metrics, Names, Ops, Proxy, Served, Workers,
 };
 use rustls::{ServerConfig, sign::CertifiedKey};
 use tokio::{
@@ -82,6 +82,7 @@ struct Ready {
     issuer: Arc<Issuer>,
     registry_tokens: Arc<RegistryTokens>,
     control: Arc<Control>,
+    workers: Arc<Workers>,
     default_registry: RegistrySummary,
 }
 
@@ -140,6 +141,7 @@ impl Ready {
             issuer,
             registry_tokens: tokens,
             control,
+            workers: Arc::new(Workers::new().or_fail()?),
             default_registry,
         })
     }
@@ -212,6 +214,7 @@ impl Ready {
                 vault: Arc::clone(&instance.vault),
                 audit: Arc::clone(&instance.audit) as _,
                 roles: Arc::new(DirectoryRoles::new(Arc::clone(&self.directory))),
+                workers: Arc::clone(&self.workers),
             },
             names: names.clone(),
             default_registry: self.default_registry.name.clone(),

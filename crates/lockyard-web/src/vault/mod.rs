@@ -21,6 +21,7 @@ mod render;
 mod rotation;
 mod told;
 mod uses;
+mod workers;
 
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ use crate::{
 
 #[cfg(any(test, feature = "testing"))]
 pub use reads::reads;
+pub use workers::Workers;
 
 use failure::VaultFailure;
 use path::Target;
@@ -87,6 +89,8 @@ pub struct KeyVaults {
     pub audit: Arc<dyn Audit>,
     /// Who has which role.
     pub roles: Arc<dyn Roles>,
+    /// Where keys are used.
+    pub workers: Arc<Workers>,
 }
 
 /// What an endpoint answers.

@@ -1,6 +1,6 @@
 //! Doing and recording: every verb of the data plane goes through [`Asked::act`].
 //!
-//! Both happen in a task of their own, which nothing cancels: a client that goes away while a verb
+//! Both happen on a thread of their own, which nothing cancels: a client that goes away while a verb
 //! is under way keeps it out of no trail.
 
 use std::{net::IpAddr, net::Ipv4Addr, sync::Arc};
@@ -12,7 +12,7 @@ use lockyard_vault::{
     Caller, DataPlane, DeletedKey, KeyBundle, KeyItem, Output, Page, RotationPolicy, Source,
     VaultError,
 };
-use tokio::task::spawn_blocking;
+use tokio::{sync::oneshot, task::spawn_blocking};
 use zeroize::Zeroizing;
 
 use super::{Asked, failure::VaultFailure, query::Query};
@@ -102,8 +102,9 @@ impl Asked<'_> {
     /// Does something as the caller and records it before anybody learns the result.
     ///
     /// A change and its record are one piece of work on a blocking thread, which runs to its end
-    /// even while the process shuts down. Whatever else is done waits for its record without a
-    /// thread: cut off in between, its result has been given to nobody.
+    /// even while the process shuts down. Whatever else is done takes its turn at the workers and
+    /// waits for its record without a thread: cut off in between, its result has been given to
+    /// nobody.
     pub(super) async fn act<T: About + Send + 'static>(
         &self,
         deed: Deed,
@@ -132,16 +133,20 @@ impl Asked<'_> {
             });
             return changing.await.map_err(VaultFailure::fault)?;
         }
-        let using = tokio::spawn(async move {
-            let (event, result) = spawn_blocking(doing).await.map_err(VaultFailure::fault)?;
-            // A refusal is a refusal, recorded or not.
-            match (result, audit.append(event).await) {
-                (Err(refusal), _) => Err(VaultFailure::from(refusal)),
-                (Ok(value), Ok(_)) => Ok(value),
-                (Ok(_), Err(error)) => Err(VaultFailure::unrecorded(&error)),
-            }
+        let (tell, told) = oneshot::channel();
+        self.faces.vaults.workers.begin(move || {
+            let (event, result) = doing();
+            let then = move |recorded| drop(tell.send((result, recorded)));
+            audit.append_then(event, Box::new(then));
         });
-        using.await.map_err(VaultFailure::fault)?
+        match told.await {
+            // A refusal is a refusal, recorded or not.
+            Ok((Err(refusal), _)) => Err(VaultFailure::from(refusal)),
+            Ok((Ok(value), Ok(_))) => Ok(value),
+            Ok((Ok(_), Err(error))) => Err(VaultFailure::unrecorded(&error)),
+            // The work panicked.
+            Err(ended) => Err(VaultFailure::fault(ended)),
+        }
     }
 
     /// The caller, as the vault knows callers.

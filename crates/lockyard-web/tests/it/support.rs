@@ -31,7 +31,7 @@ use lockyard_oci::{Algorithm, Digest, RegistryName};
 use lockyard_registry::{CustomerKey, Ground, KeySource, Limits, Registries, instance::initialise};
 use lockyard_store::{Engine, Store};
 use lockyard_vault::VaultRootKey;
-use lockyard_web::{Faces, KeyCalls, KeyVaults, Metrics, Names};
+use lockyard_web::{Faces, KeyCalls, KeyVaults, Metrics, Names, Workers};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
@@ -127,6 +127,7 @@ impl World {
             vault: key_vault,
             audit: Arc::clone(&audit) as _,
             roles: Arc::new(DirectoryRoles::new(Arc::clone(&directory))),
+            workers: Arc::new(Workers::new().unwrap()),
         };
         let faces = Faces {
             registries,
