@@ -2,8 +2,9 @@
 //!
 //! An unwrap is one RSA operation, one decision and one event that is durable before the answer;
 //! everything that is not the RSA operation should be small beside it. The bare rate is that of as
-//! many threads as there are cores, alone on the machine, while the server shares it with the
-//! client: the CPU that each side spends for a thousand says which of them a shortfall is.
+//! many threads as there are cores, alone on the machine just before each measurement, while the
+//! server shares it with the client: the CPU that each side spends for a thousand says which of
+//! them a shortfall is.
 
 use std::{thread, time::Duration};
 
@@ -21,7 +22,7 @@ use crate::{
     clock,
     contestant::{Contestant, Kind, MANAGEMENT_NAME, Stage, VAULT_NAME},
     failure::{During as _, Failure, Outcome},
-    figures::{Figures, Meter, Row, Sample, Unit},
+    figures::{Figures, Meter, Row, Sample, Spread, Unit},
     http::{Connection, Endpoint},
 };
 
@@ -40,23 +41,32 @@ pub(super) fn run(stage: &Stage, figures: &mut Figures) -> Outcome {
     work.unwrap(&mut work.vault.connect()?)?;
     stage.settle()?;
     let duration = stage.options().sizes.storm;
-    let bare = bare(ours, duration)?;
-    figures.note(format!(
-        "unwrap: bare RSA-2048 decryption on all cores: {:.0} /s, {:.2} CPU s per thousand",
-        bare.value,
-        bare.client_cpu.unwrap_or_default()
-    ));
     for connections in CONNECTIONS {
         let case = format!("unwrap, {connections} connections");
+        let mut bare_rates = Vec::new();
         rounds(stage, &contestants, |contestant| {
+            let bare = bare(ours, duration)?;
+            bare_rates.push(bare.value);
             let ask = |connection: &mut Connection| work.unwrap(connection);
             let sample = askers::storm(contestant, &work.vault, (connections, duration), &ask)?;
+            let cpu = |cpu: Option<f64>| cpu.unwrap_or_default();
+            figures.note(format!(
+                "{case}: {:.0} of {:.0} /s bare are {:.0} %; CPU {:.2} + {:.2} s a thousand, bare {:.2}",
+                sample.value,
+                bare.value,
+                sample.value * 100.0 / bare.value,
+                cpu(sample.server_cpu),
+                cpu(sample.client_cpu),
+                cpu(bare.client_cpu),
+            ));
             figures.add(&case, contestant.kind, Unit::PerSecond, sample);
             Ok(())
         })?;
-        let median = figures.row(&case, Kind::Lockyard).and_then(Row::value);
-        let share = median.map_or(0.0, |spread| spread.median * 100.0 / bare.value);
-        figures.note(format!("{case}: {share:.0} % of bare decryption (target 70)"));
+        let ours = figures.row(&case, Kind::Lockyard).and_then(Row::value);
+        if let (Some(ours), Some(bare)) = (ours, Spread::of(bare_rates)) {
+            let share = ours.median * 100.0 / bare.median;
+            figures.note(format!("{case}: {share:.0} % of bare RSA-2048 decryption (target 70)"));
+        }
     }
     dismiss(contestants)
 }
