@@ -11,7 +11,7 @@ use std::{
 };
 
 use lockyard_base::{BootInstant, Clock, Entropy, Timestamp, chain};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     AuditError, Checkpoint, Event, Operation, Outcome, Recorded, Sequence, Settings, Unwritable,
@@ -96,6 +96,7 @@ pub(crate) struct Desk {
     /// Records since the last checkpoint.
     unsigned: u64,
     signed_at: BootInstant,
+    recorded: watch::Sender<u64>,
     closed: bool,
 }
 
@@ -118,10 +119,16 @@ impl Desk {
             sink: settings.json_lines.clone().map(Sink::new),
             settings,
             tally: Arc::clone(tally),
+            recorded: watch::Sender::new(place.sequence),
             missed: None,
             unsigned: 0,
             closed: false,
         }
+    }
+
+    /// The number of the newest durable record.
+    pub(crate) fn recorded(&self) -> watch::Receiver<u64> {
+        self.recorded.subscribe()
     }
 
     /// Begins the first segment and records that the log was opened. A disk that refuses is no
@@ -269,6 +276,7 @@ impl Desk {
         self.segments.write(&self.place, &out)?;
         let from = self.place.sequence + 1;
         self.place = Place { offset: self.place.offset + out.len(), head, sequence };
+        self.recorded.send_replace(sequence);
         if checkpoint.is_some() {
             (self.unsigned, self.signed_at) = (0, self.clock.boot());
         } else {

@@ -14,7 +14,7 @@ use std::{
 use async_trait::async_trait;
 use lockyard_base::{Clock, Entropy, NodeId};
 use lockyard_blobs::Disk;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     Audit, AuditError, AuditSecret, Checkpoint, Event, KeysError, OpenAuditError, PublicKey,
@@ -55,6 +55,7 @@ pub struct AuditLog {
     new: bool,
     clock: Arc<dyn Clock>,
     tally: Arc<Mutex<Tally>>,
+    recorded: watch::Receiver<u64>,
     /// `None` once the log is being dropped.
     queue: Option<mpsc::Sender<Message>>,
     thread: Option<JoinHandle<()>>,
@@ -90,6 +91,7 @@ impl AuditLog {
             tracing::warn!(bytes = resume.torn, "a write to the audit trail had been cut off");
         }
         desk.begin(&resume);
+        let recorded = desk.recorded();
         let thread = thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || desk.serve(messages))
@@ -100,6 +102,7 @@ impl AuditLog {
             new,
             clock,
             tally,
+            recorded,
             queue: Some(queue),
             thread: Some(thread),
         }))
@@ -118,6 +121,11 @@ impl AuditLog {
     /// Whether this opening made the log. Where there should have been one, that one is lost.
     pub fn is_new(&self) -> bool {
         self.new
+    }
+
+    /// The number of the newest durable record, for whoever reads the log as it grows.
+    pub fn recorded(&self) -> watch::Receiver<u64> {
+        self.recorded.clone()
     }
 
     /// Signs how far the log has come, in the log and for keeping elsewhere.

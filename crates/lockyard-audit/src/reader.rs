@@ -46,6 +46,8 @@ pub struct Reader {
     keys: AuditKeys,
     /// Where the last reading ended: the segment, and the place in it.
     position: Option<(u64, Place)>,
+    /// The last record that whoever reads has already.
+    known: u64,
 }
 
 /// The log's own line for an event: who wrote it and as which record, in front of the event.
@@ -63,7 +65,7 @@ impl Reader {
         secret: &AuditSecret,
     ) -> Result<Self, VerifyError> {
         let keys = AuditKeys::open(&*disk, &directory, secret)?.ok_or(KeysError::Missing)?;
-        Ok(Self { disk, directory, keys, position: None })
+        Ok(Self { disk, directory, keys, position: None, known: 0 })
     }
 
     /// Reads the newest events, `count` of them or [`TAIL_MAX`]; [`Reader::more`] goes on from here.
@@ -71,7 +73,7 @@ impl Reader {
         let count = count.min(TAIL_MAX);
         let chain = self.chain()?;
         let mut reading = Reading::default();
-        self.position = None;
+        (self.position, self.known) = (None, 0);
         for index in (0..chain.headers.len()).rev() {
             let header = &chain.headers[index];
             let (mut older, end) = self.segment(&chain, index, chain::start(header))?;
@@ -88,8 +90,32 @@ impl Reader {
         Ok(reading)
     }
 
+    /// Lets [`Reader::step`] go on behind this record; what was let go of since is passed over.
+    pub fn seek(&mut self, known: Sequence) -> Result<(), VerifyError> {
+        let chain = self.chain()?;
+        let holds = chain.headers.iter().rev().find(|header| header.first <= known.number());
+        self.position = holds.map(|header| (header.ordinal, chain::start(header)));
+        self.known = known.number();
+        Ok(())
+    }
+
     /// Reads what was recorded since the last reading.
     pub fn more(&mut self) -> Result<Reading, VerifyError> {
+        let mut reading = Reading::default();
+        loop {
+            let mut newer = self.step()?;
+            if newer.entries.is_empty() {
+                reading.damaged |= newer.damaged;
+                return Ok(reading);
+            }
+            reading.entries.append(&mut newer.entries);
+            reading.damaged |= newer.damaged;
+        }
+    }
+
+    /// Reads what was recorded since the last reading, no more than what one segment holds; without
+    /// entries, there is nothing more now.
+    pub fn step(&mut self) -> Result<Reading, VerifyError> {
         let chain = self.chain()?;
         let mut reading = Reading::default();
         for (index, header) in chain.headers.iter().enumerate() {
@@ -98,10 +124,15 @@ impl Reader {
                 Some((ordinal, place)) if header.ordinal == ordinal => place,
                 _ => chain::start(header),
             };
-            let (mut newer, end) = self.segment(&chain, index, start)?;
+            let (newer, end) = self.segment(&chain, index, start)?;
             self.position = Some((header.ordinal, end));
-            reading.entries.append(&mut newer.entries);
             reading.damaged |= newer.damaged;
+            let unknown = |entry: &Entry| entry.sequence.number() > self.known;
+            reading.entries = newer.entries.into_iter().filter(unknown).collect();
+            if let Some(last) = reading.entries.last() {
+                self.known = last.sequence.number();
+                break;
+            }
         }
         Ok(reading)
     }

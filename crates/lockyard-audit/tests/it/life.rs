@@ -8,7 +8,7 @@ use std::{
 
 use lockyard_audit::{
     Audit as _, AuditError, AuditLog, AuditSecret, Checkpoint, KeysError, OpenAuditError, Opening,
-    Recorded, SEGMENT_BYTES_MIN, Settings, VerifyError, newest_checkpoint, verify,
+    Recorded, SEGMENT_BYTES_MIN, Sequence, Settings, VerifyError, newest_checkpoint, verify,
 };
 use lockyard_blobs::SystemDisk;
 
@@ -194,6 +194,41 @@ async fn another_secret_opens_nothing_and_changes_nothing() {
         settings: Settings::default(),
     });
     assert!(matches!(opened, Err(OpenAuditError::Keys(KeysError::Missing))), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_reader_goes_on_behind_a_record_that_it_knows_a_segment_at_a_time() {
+    let world = World::new();
+    let read = |reading: lockyard_audit::Reading| {
+        assert!(!reading.damaged);
+        reading.entries.iter().map(|entry| told(&entry.json)).collect::<Vec<_>>()
+    };
+    let log = world.open();
+    let mut recorded = log.recorded();
+    append(&log, "1").await;
+    let known = append(&log, "2").await;
+    assert_eq!(*recorded.borrow_and_update(), known);
+    append(&log, "3").await;
+    assert!(recorded.has_changed().unwrap());
+    drop(log);
+    let log = world.open();
+    let newest = append(&log, "4").await;
+    for (known, expected) in [
+        (0, vec!["AuditOpened", "KeyUnwrap 1", "KeyUnwrap 2", "KeyUnwrap 3"]),
+        (1, vec!["KeyUnwrap 1", "KeyUnwrap 2", "KeyUnwrap 3"]),
+        (known, vec!["KeyUnwrap 3"]),
+    ] {
+        let mut reader = world.reader();
+        reader.seek(Sequence::new(known)).unwrap();
+        assert_eq!(read(reader.step().unwrap()), expected, "behind {known}");
+        assert_eq!(read(reader.step().unwrap()), ["AuditOpened", "KeyUnwrap 4"]);
+        assert_eq!(read(reader.step().unwrap()), [""; 0]);
+    }
+    let mut reader = world.reader();
+    reader.seek(Sequence::new(newest)).unwrap();
+    assert_eq!(read(reader.step().unwrap()), [""; 0]);
+    append(&log, "5").await;
+    assert_eq!(read(reader.step().unwrap()), ["KeyUnwrap 5"]);
 }
 
 #[test]
