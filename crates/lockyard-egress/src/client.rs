@@ -12,7 +12,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
     uri::{PathAndQuery, Scheme},
 };
 use http_body_util::{BodyExt as _, Full};
@@ -150,9 +150,34 @@ impl Egress {
         accept: &'static str,
         limits: Limits,
     ) -> Result<Answer, EgressError> {
+        let mut request = Request::new(Full::default());
+        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
+        self.send(url, request, limits).await
+    }
+
+    /// Posts a body with these headers, its type among them.
+    pub async fn post(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        limits: Limits,
+    ) -> Result<Answer, EgressError> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.headers_mut() = headers;
+        self.send(url, request, limits).await
+    }
+
+    async fn send(
+        &self,
+        url: &str,
+        request: Request<Full<Bytes>>,
+        limits: Limits,
+    ) -> Result<Answer, EgressError> {
         let target = self.target(url)?;
         let _permit = self.room.try_acquire().map_err(|_| EgressError::Busy)?;
-        let asking = self.ask(&target, accept, limits.body_bytes_max);
+        let asking = self.ask(&target, request, limits.body_bytes_max);
         match timeout(limits.time_max, Box::pin(asking)).await {
             Ok(answered) => answered,
             Err(_elapsed) => Err(EgressError::TooSlow(limits.time_max)),
@@ -192,7 +217,7 @@ impl Egress {
     async fn ask(
         &self,
         target: &Target,
-        accept: &'static str,
+        request: Request<Full<Bytes>>,
         body_bytes_max: usize,
     ) -> Result<Answer, EgressError> {
         let addresses = self.addresses(target).await?;
@@ -201,9 +226,9 @@ impl Egress {
             let name = ServerName::try_from(target.host.clone()).map_err(|_| EgressError::Url)?;
             let connector = TlsConnector::from(self.tls()?);
             let stream = connector.connect(name, stream).await.map_err(EgressError::Tls)?;
-            exchange(stream, target, accept, body_bytes_max).await
+            exchange(stream, target, request, body_bytes_max).await
         } else {
-            exchange(stream, target, accept, body_bytes_max).await
+            exchange(stream, target, request, body_bytes_max).await
         }
     }
 
@@ -265,7 +290,7 @@ async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, EgressError> {
 async fn exchange<S>(
     stream: S,
     target: &Target,
-    accept: &'static str,
+    mut request: Request<Full<Bytes>>,
     body_bytes_max: usize,
 ) -> Result<Answer, EgressError>
 where
@@ -275,14 +300,15 @@ where
     builder.max_buf_size(HEADER_BYTES_MAX).max_headers(HEADERS_MAX);
     let handshake = builder.handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|_| EgressError::Http)?;
-    let request = Request::get(Uri::from(target.path.clone()))
-        .header(header::HOST, &target.header)
-        .header(header::ACCEPT, accept)
-        .header(header::ACCEPT_ENCODING, "identity")
-        .header(header::CONNECTION, "close")
-        .header(header::USER_AGENT, "lockyard")
-        .body(Full::new(Bytes::new()))
-        .map_err(|_| EgressError::Url)?;
+    *request.uri_mut() = Uri::from(target.path.clone());
+    for (name, value) in [
+        (header::HOST, target.header.clone()),
+        (header::ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+        (header::CONNECTION, HeaderValue::from_static("close")),
+        (header::USER_AGENT, HeaderValue::from_static("lockyard")),
+    ] {
+        let _before = request.headers_mut().insert(name, value);
+    }
     let answering = async {
         let response = sender.send_request(request).await.map_err(|_| EgressError::Http)?;
         answer(response, body_bytes_max).await

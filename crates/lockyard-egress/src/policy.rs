@@ -28,15 +28,41 @@ pub enum Allowance {
 
 /// A text that allows nothing that is understood.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{0}` is no host name, `host:port`, `http://host:port`, address or range like 10.0.0.0/8")]
-pub struct ParseAllowanceError(String);
+pub enum ParseAllowanceError {
+    /// It is nothing that can be allowed.
+    #[error(
+        "`{0}` is no host name, `host:port`, `http://host:port`, address or range like 10.0.0.0/8"
+    )]
+    Form(String),
+    /// It is no URL that can be asked. It is not shown: it may hold a secret.
+    #[error("this is no URL like https://host/path")]
+    Url,
+}
+
+impl Allowance {
+    /// Allows the host of a URL that the operator names, on its port, and as plain as the URL is.
+    pub fn of_url(url: &str) -> Result<Self, ParseAllowanceError> {
+        let uri: http::Uri = url.parse().map_err(|_| ParseAllowanceError::Url)?;
+        let (plain, usual) = match uri.scheme_str() {
+            Some("https") => (false, 443),
+            Some("http") => (true, 80),
+            _ => return Err(ParseAllowanceError::Url),
+        };
+        let authority = uri.authority().ok_or(ParseAllowanceError::Url)?;
+        let port = authority.port_u16().unwrap_or(usual);
+        if authority.host().is_empty() || authority.as_str().contains('@') {
+            return Err(ParseAllowanceError::Url);
+        }
+        Ok(Self::Host { host: normal(authority.host()), port: Some(port), plain })
+    }
+}
 
 impl FromStr for Allowance {
     type Err = ParseAllowanceError;
 
     /// Reads `host`, `host:port`, `http://host[:port]`, an address, or a range in CIDR notation.
     fn from_str(text: &str) -> Result<Self, ParseAllowanceError> {
-        let wrong = || ParseAllowanceError(text.to_owned());
+        let wrong = || ParseAllowanceError::Form(text.to_owned());
         if let Ok(range) = text.parse() {
             return Ok(Self::Range(range));
         }
@@ -94,7 +120,10 @@ impl Policy {
     }
 }
 
+/// A host as it is compared: in lower case, without a trailing dot or an address's brackets.
 fn normal(host: &str) -> String {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host = bare.unwrap_or(host);
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
@@ -130,6 +159,24 @@ mod tests {
         assert!(policy.allows("x", 443, "fd00::7".parse().unwrap()));
         assert!(!policy.allows("x", 443, "fd00::8".parse().unwrap()));
         assert!(policy.allows("x", 443, "1.1.1.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_url_allows_its_host_on_its_port_and_no_more() {
+        let policy = |url: &str| Policy::new(vec![Allowance::of_url(url).unwrap()]);
+        let inside: IpAddr = "127.0.0.1".parse().unwrap();
+        let plain = policy("http://Sink.corp/v1/logs");
+        assert!(plain.allows("sink.corp", 80, inside) && plain.allows_plain("sink.corp", 80));
+        assert!(!plain.allows("sink.corp", 81, inside) && !plain.allows("x", 80, inside));
+        let secure = policy("https://127.0.0.1:4318");
+        assert!(secure.allows("127.0.0.1", 4318, inside));
+        assert!(!secure.allows_plain("127.0.0.1", 4318));
+        assert!(policy("https://[::1]:4318/").allows("::1", 4318, "::1".parse().unwrap()));
+        for wrong in
+            ["", "sink.corp", "/v1/logs", "ftp://a/", "http://", "http://u:p@a/", "http:// a"]
+        {
+            assert_eq!(Allowance::of_url(wrong), Err(ParseAllowanceError::Url), "{wrong}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderMap;
 use lockyard_egress::{
     Allowance, Egress, EgressError, Limits, Policy, REQUESTS_AT_ONCE_MAX, Resolve, Roots,
 };
@@ -93,6 +94,41 @@ async fn an_allowed_host_is_asked_and_its_answer_is_read() {
     let answer = plain("HTTP/1.1 404 No\r\nconnection: close\r\n\r\nto the end").await.unwrap();
     assert_eq!((answer.status.as_u16(), &answer.body[..]), (404, &b"to the end"[..]));
     assert!(!format!("{answer:?}").contains("to the end"));
+}
+
+#[tokio::test]
+async fn what_is_posted_arrives_with_its_headers() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let collector = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"a body") {
+            assert_ne!(stream.read_buf(&mut heard).await.unwrap(), 0, "it ended too early");
+        }
+        stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        String::from_utf8(heard).unwrap()
+    });
+    let egress =
+        egress(&[&format!("http://sink.corp:{port}")], Names::new(&[&["127.0.0.1"]]), none());
+    let headers =
+        [("content-type", "text/plain"), ("authorization", "Bearer t"), ("host", "other")];
+    let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    let url = format!("http://sink.corp:{port}/v1/logs?a=b");
+    let sent = egress.post(&url, HeaderMap::from_iter(headers), "a body".into(), LIMITS);
+    let answer = sent.await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.body.as_ref()), (202, &b"ok"[..]));
+    let heard = collector.await.unwrap();
+    assert!(heard.starts_with("POST /v1/logs?a=b HTTP/1.1\r\n"), "{heard}");
+    for line in [
+        "content-type: text/plain",
+        "authorization: Bearer t",
+        &format!("host: sink.corp:{port}"),
+        "content-length: 6",
+    ] {
+        assert!(heard.contains(&format!("\r\n{line}\r\n")), "{line} is not in {heard}");
+    }
+    assert!(!heard.contains("other"), "{heard}");
 }
 
 #[tokio::test]
