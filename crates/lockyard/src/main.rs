@@ -19,6 +19,7 @@ mod instance;
 mod jobs;
 mod listeners;
 mod machine;
+mod otlp;
 mod private_file;
 mod run_file;
 mod say;

@@ -30,6 +30,7 @@ use crate::{
     jobs,
     listeners::Listeners,
     machine::Machine,
+    otlp::Exporter,
     run_file::{Addresses, RunFile},
     say::say,
     tending, tls,
@@ -162,6 +163,11 @@ impl Ready {
         tasks.spawn(socket.serve(Arc::clone(instance), stop.clone()));
         jobs::start(instance, (&self.issuer, &self.registry_tokens), &tasks, &stop);
         tending::start(instance, &self.directory, &tasks, &stop);
+        let (with, of) = (config.clone(), Arc::clone(instance));
+        let exporter = instance::blocking_outcome(move || Exporter::open(&with, &of)).await?;
+        if let Some(exporter) = exporter {
+            exporter.start(&tasks, &stop);
+        }
         let metrics = Metrics::new(&instance.key_calls);
         self.start_faces(config, listeners, &metrics, (&tasks, &stop));
         if RunFile::is_stale(instance.dir.path()) {

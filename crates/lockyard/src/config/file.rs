@@ -11,7 +11,7 @@ use lockyard_access::ClientId;
 use lockyard_egress::Allowance;
 use serde::{Deserialize, Deserializer, de};
 
-use super::{AuditUnwritable, ConfigError, Domain, LogFormat, LogLevel, LoopbackAddr};
+use super::{AuditUnwritable, ConfigError, Domain, LogFormat, LogLevel, LoopbackAddr, OtlpUrl};
 
 /// What a configuration file may say; every word is optional, and no other is accepted.
 #[derive(Debug, Default, Deserialize)]
@@ -35,6 +35,8 @@ pub(super) struct Settings {
     #[serde(default, deserialize_with = "all_parsed")]
     pub(super) egress_allow: Vec<Allowance>,
     pub(super) egress_roots: Option<PathBuf>,
+    pub(super) audit_otlp: Option<OtlpUrl>,
+    pub(super) audit_otlp_headers: Option<PathBuf>,
     pub(super) ops: Option<SocketAddr>,
     pub(super) tls_cert: Option<PathBuf>,
     pub(super) tls_key: Option<PathBuf>,

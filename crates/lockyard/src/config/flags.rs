@@ -6,7 +6,7 @@ use clap::Args;
 use lockyard_access::ClientId;
 use lockyard_egress::Allowance;
 
-use super::{AuditUnwritable, Domain, LogFormat, LogLevel, LoopbackAddr};
+use super::{AuditUnwritable, Domain, LogFormat, LogLevel, LoopbackAddr, OtlpUrl};
 
 /// Where the data lies and what opens it.
 #[derive(Args, Clone, Debug, Default)]
@@ -72,6 +72,13 @@ pub(crate) struct ServeFlags {
     /// Certificates to believe in requests to other servers, besides the machine's own store, PEM
     #[arg(long, value_name = "FILE")]
     pub(crate) egress_roots: Option<PathBuf>,
+    /// A collector of OpenTelemetry logs, http(s)://host:4318/v1/logs, to which every audit event is
+    /// sent (OTLP over HTTP); it learns who does what with which key [default: none]
+    #[arg(long, value_name = "URL")]
+    pub(crate) audit_otlp: Option<OtlpUrl>,
+    /// A private file with headers for the collector, one `name: value` a line [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_otlp_headers: Option<PathBuf>,
     /// Where health and metrics are served [default: 127.0.0.1:9464]
     #[arg(long, value_name = "ADDR")]
     pub(crate) ops: Option<SocketAddr>,

@@ -10,6 +10,7 @@ mod domain;
 mod environment;
 mod file;
 mod flags;
+mod otlp;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -22,6 +23,7 @@ pub(crate) use address::LoopbackAddr;
 pub(crate) use domain::Domain;
 pub(crate) use environment::Environment;
 pub(crate) use flags::{DataFlags, ServeFlags};
+pub(crate) use otlp::OtlpUrl;
 
 use file::Settings;
 
@@ -98,6 +100,10 @@ pub(crate) struct ServeConfig {
     pub(crate) egress_allow: Vec<Allowance>,
     /// Whose certificates they believe besides the machine's own store.
     pub(crate) egress_roots: Option<PathBuf>,
+    /// The collector that gets every audit event, if one is wanted.
+    pub(crate) audit_otlp: Option<OtlpUrl>,
+    /// A file with headers that it wants.
+    pub(crate) audit_otlp_headers: Option<PathBuf>,
     /// Health and metrics.
     pub(crate) ops: SocketAddr,
     /// Whose certificate is shown.
@@ -185,6 +191,9 @@ pub(crate) enum ConfigError {
     /// An identity without a listener.
     #[error("`machine-identity` needs `identity-endpoint`: say where programs ask")]
     NowhereToAsk,
+    /// Headers without a collector.
+    #[error("`audit-otlp-headers` needs `audit-otlp`: say where audit events are sent")]
+    NoCollector,
     /// A relative path without a working directory.
     #[error("the working directory cannot be found; give absolute paths")]
     WorkingDirectory(#[source] std::io::Error),
@@ -266,6 +275,11 @@ impl ServeConfig {
         if machine_identity.is_some() && identity_endpoint.is_none() {
             return Err(ConfigError::NowhereToAsk);
         }
+        let audit_otlp = flags.audit_otlp.or(file.audit_otlp);
+        let audit_otlp_headers = flags.audit_otlp_headers.or(file.audit_otlp_headers);
+        if audit_otlp_headers.is_some() && audit_otlp.is_none() {
+            return Err(ConfigError::NoCollector);
+        }
         let mut egress_allow = flags.egress_allow;
         if egress_allow.is_empty() {
             egress_allow = file.egress_allow;
@@ -276,6 +290,8 @@ impl ServeConfig {
             machine_identity,
             egress_allow,
             egress_roots: flags.egress_roots.or(file.egress_roots),
+            audit_otlp,
+            audit_otlp_headers,
             domain: flags.domain.or(file.domain).unwrap_or_default(),
             https: flags.https.or(file.https).unwrap_or_else(|| local(8443)),
             http: flags.http.or(file.http).unwrap_or_else(|| LoopbackAddr::local(5000)),

@@ -25,6 +25,19 @@ fn flags_win_over_the_file_and_the_file_over_defaults() {
 }
 
 #[test]
+fn a_collector_is_a_url_and_its_headers_need_one() {
+    let file = "audit-otlp = 'http://sink.corp:4318/v1/logs'\naudit-otlp-headers = 'h'";
+    let config = serve(ServeFlags::default(), file).expect("valid");
+    let collector = config.audit_otlp.expect("it is named");
+    assert_eq!(collector.url(), "http://sink.corp:4318/v1/logs");
+    let error = serve(ServeFlags::default(), "audit-otlp-headers = 'h'").expect_err("for whom?");
+    assert!(matches!(error, ConfigError::NoCollector), "{error:?}");
+    let error = serve(ServeFlags::default(), "audit-otlp = 'https://u:s3cret@a/'").expect_err("no");
+    let told = error.to_string();
+    assert!(told.contains("https://host/path"), "{told}");
+}
+
+#[test]
 fn an_unknown_word_in_the_file_is_refused_by_its_name_and_line() {
     let error = serve(ServeFlags::default(), "http-login = true\nhtps = 'x'\n").expect_err("typo");
     let text = error.to_string();

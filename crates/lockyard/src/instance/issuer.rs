@@ -20,20 +20,24 @@ pub(crate) fn issuer(
     config: &ServeConfig,
     machine: &Machine,
 ) -> Outcome<Arc<Issuer>> {
-    let roots = match &config.egress_roots {
-        Some(path) => Roots::system().and_file(path).or_fail()?,
-        None => Roots::system(),
-    };
     let policy = Policy::new(config.egress_allow.clone());
     let setup = Setup {
         records: records.clone(),
         directory: Arc::clone(directory),
-        egress: Arc::new(Egress::new(policy, roots)),
+        egress: Arc::new(Egress::new(policy, roots(config)?)),
         clock: Arc::clone(&machine.clock),
         entropy: Arc::clone(&machine.entropy),
         origins: origins(names),
     };
     Issuer::open(setup).or_fail()
+}
+
+/// Whose certificates are believed in requests to other servers. Blocks.
+pub(crate) fn roots(config: &ServeConfig) -> Outcome<Roots> {
+    match &config.egress_roots {
+        Some(path) => Roots::system().and_file(path).or_fail(),
+        None => Ok(Roots::system()),
+    }
 }
 
 fn origins(names: &Names) -> Origins {

@@ -33,7 +33,7 @@ pub(crate) use crash::check_after_crash;
 pub(crate) use default_registry::{Protection, blocking, blocking_outcome, default_registry};
 pub(crate) use directory::{Endpoints, bootstrap_file, renew_bootstrap};
 pub(crate) use identity::{identity_in_words, unknown_registry, user_assigned};
-pub(crate) use issuer::issuer;
+pub(crate) use issuer::{issuer, roots};
 pub(crate) use standing::{key_in_words, standing_in_words};
 pub(crate) use trail::Deed;
 

@@ -30,6 +30,7 @@ mod killed;
 mod load;
 mod lockout;
 mod logins;
+mod otlp;
 mod outside;
 mod owner;
 mod push;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         ("killed", killed::stories()),
         ("lockout", lockout::stories()),
         ("logins", logins::stories()),
+        ("otlp", otlp::stories()),
         ("owner", owner::stories()),
         ("push", push::stories()),
         ("revoked", revoked::stories()),
