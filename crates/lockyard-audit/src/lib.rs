@@ -19,6 +19,7 @@ mod keys;
 mod log;
 mod operation;
 mod reader;
+mod refusals;
 mod report;
 mod seam;
 mod segments;
@@ -36,6 +37,7 @@ pub use lockyard_base::NodeId;
 pub use log::{AuditLog, Opening};
 pub use operation::Operation;
 pub use reader::{Entry, Reader, Reading, TAIL_MAX, newest_checkpoint};
+pub use refusals::{CALLERS_MAX, REFUSAL_EVERY, REFUSALS_MAX};
 pub use report::{Finding, Notice, Report, What};
 #[cfg(feature = "testing")]
 pub use seam::MemoryAudit;

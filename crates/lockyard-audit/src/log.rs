@@ -24,6 +24,7 @@ use crate::{
     files,
     format::{torn, written},
     keys::{self, AuditKeys},
+    refusals::Admitted,
     seam::Then,
     segments::{Kept, Resume, Segments},
     settings::{QUEUE_MAX, TORN_BYTES_MAX},
@@ -158,6 +159,15 @@ impl AuditLog {
         tally.is_first(event, &*self.clock)
     }
 
+    /// The event that is to be recorded; `None` if it is counted.
+    fn admit(&self, event: Event) -> Option<Event> {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        match tally.refusals.admit(event, self.clock.boot()) {
+            Admitted::Whole(event) => Some(event),
+            Admitted::Counted(event) => tally.is_first(&event, &*self.clock).then_some(event),
+        }
+    }
+
     async fn send(&self, message: Message) -> Result<(), AuditError> {
         let queue = self.queue.as_ref().ok_or(AuditError::Closed)?;
         queue.send(message).await.map_err(|_| AuditError::Closed)
@@ -167,6 +177,7 @@ impl AuditLog {
 #[async_trait]
 impl Audit for AuditLog {
     async fn append(&self, event: Event) -> Result<Recorded, AuditError> {
+        let Some(event) = self.admit(event) else { return Ok(Recorded::Counted) };
         let (then, answer) = answered();
         let pending = Pending::new(event, self.clock.wall(), then);
         self.send(Message::Append(pending)).await?;
@@ -180,6 +191,7 @@ impl Audit for AuditLog {
     }
 
     fn append_then(&self, event: Event, then: Then) {
+        let Some(event) = self.admit(event) else { return then(Ok(Recorded::Counted)) };
         let pending = Pending::new(event, self.clock.wall(), then);
         if let Some(queue) = &self.queue {
             // What comes back from a closed queue says so itself.

@@ -18,6 +18,7 @@ use lockyard_base::{BootInstant, Clock, Timestamp};
 use crate::{
     Event, Operation, Outcome,
     event::{Tallied, rfc3339},
+    refusals::Refusals,
 };
 
 /// Kinds that are told apart in one window; the others are counted together.
@@ -36,6 +37,7 @@ pub(crate) struct Tally {
     since: Option<(BootInstant, Timestamp)>,
     kinds: BTreeMap<&'static str, Count>,
     repeats: HashMap<Likeness, Repeat>,
+    pub(crate) refusals: Refusals,
 }
 
 /// What events have in common that are counted together.

@@ -5,5 +5,6 @@
 
 mod full;
 mod life;
+mod refusals;
 mod support;
 mod tamper;
