@@ -21,14 +21,21 @@ const HEADERS_BYTES_MAX: u64 = 16 << 10;
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The collector has everything.
+    /// There is a word about it.
+    Word(Delivered),
+    /// The collector may take it later, perhaps after the time that it asked for.
+    Later(String, Option<Duration>),
+}
+
+/// The collector's word about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivered {
+    /// It has everything.
     Taken,
     /// It has everything but so many events, which it will never take.
-    TakenBut(i64),
-    /// It will never take it, and answered this.
+    But(i64),
+    /// It will never take this request, and answered so.
     Never(u16),
-    /// It may take it later, perhaps after the time that it asked for.
-    Later(String, Option<Duration>),
 }
 
 /// A collector.
@@ -63,11 +70,14 @@ fn verdict(answer: &Answer) -> Verdict {
     match answer.status {
         StatusCode::BAD_REQUEST
         | StatusCode::PAYLOAD_TOO_LARGE
-        | StatusCode::UNPROCESSABLE_ENTITY => Verdict::Never(answer.status.as_u16()),
+        | StatusCode::UNPROCESSABLE_ENTITY => {
+            Verdict::Word(Delivered::Never(answer.status.as_u16()))
+        }
         status if status.is_success() => {
             let told = ExportLogsServiceResponse::decode(answer.body.clone()).unwrap_or_default();
             let rejected = told.partial_success.map_or(0, |partial| partial.rejected_log_records);
-            if rejected > 0 { Verdict::TakenBut(rejected) } else { Verdict::Taken }
+            let all = rejected <= 0;
+            Verdict::Word(if all { Delivered::Taken } else { Delivered::But(rejected) })
         }
         status => {
             let asked = answer.headers.get(header::RETRY_AFTER);
@@ -133,14 +143,15 @@ mod tests {
             ExportLogsServiceResponse { partial_success: Some(partial) }.encode_to_vec()
         };
         for (status, body, expected) in [
-            (200, Vec::new(), Verdict::Taken),
-            (202, b"no protobuf".to_vec(), Verdict::Taken),
-            (200, rejected(0), Verdict::Taken),
-            (200, rejected(3), Verdict::TakenBut(3)),
-            (400, Vec::new(), Verdict::Never(400)),
-            (413, Vec::new(), Verdict::Never(413)),
+            (200, Vec::new(), Delivered::Taken),
+            (202, b"no protobuf".to_vec(), Delivered::Taken),
+            (200, rejected(0), Delivered::Taken),
+            (200, rejected(3), Delivered::But(3)),
+            (400, Vec::new(), Delivered::Never(400)),
+            (413, Vec::new(), Delivered::Never(413)),
         ] {
-            assert_eq!(verdict(&answer(status, &[], body)), expected, "{status}");
+            let told = verdict(&answer(status, &[], body));
+            assert_eq!(told, Verdict::Word(expected), "{status}");
         }
         for status in [401, 403, 404, 429, 500, 502, 503, 504] {
             let later = verdict(&answer(status, &[("retry-after", "7")], Vec::new()));

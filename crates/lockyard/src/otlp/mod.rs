@@ -24,7 +24,7 @@ use crate::{
     instance::{Instance, blocking_outcome, roots},
 };
 
-use collector::{Collector, Verdict};
+use collector::{Collector, Delivered, Verdict};
 use place::PlaceFile;
 
 /// Events of one request at most.
@@ -119,38 +119,52 @@ impl Exporter {
         Ok(reading.entries)
     }
 
-    /// Sends events until the collector has taken them, or says that it never will.
+    /// Sends events until the collector has taken each, or says of it alone that it never will.
     async fn send(&self, batch: &[Entry]) {
-        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return };
-        let (first, last) = (first.sequence, last.sequence);
-        let body = records::request(batch);
-        let mut pause = PAUSE_MIN;
-        let mut waiting = false;
-        loop {
-            match self.collector.send(body.clone()).await {
-                Verdict::Taken => break,
-                Verdict::TakenBut(rejected) => {
+        let mut parts = vec![batch];
+        while let Some(part) = parts.pop() {
+            let (Some(first), Some(last)) = (part.first(), part.last()) else { continue };
+            let (first, last) = (first.sequence, last.sequence);
+            match self.deliver(records::request(part), first).await {
+                Delivered::Taken => {}
+                Delivered::But(rejected) => {
                     tracing::error!(%first, %last, rejected, "the collector rejects audit events");
-                    break;
                 }
-                Verdict::Never(status) => {
-                    tracing::error!(%first, %last, status, "the collector refuses audit events for good");
-                    break;
+                Delivered::Never(_) if part.len() > 1 => {
+                    // It is too much at once, or one of them is at fault.
+                    let (older, newer) = part.split_at(part.len() / 2);
+                    parts.extend([newer, older]);
+                    continue;
                 }
+                Delivered::Never(status) => {
+                    tracing::error!(record = %first, status, "the collector refuses an audit event");
+                }
+            }
+            if let Err(error) = self.place.keep(last) {
+                tracing::warn!(cause = %chain(&error), "how far audit events were sent is not kept");
+            }
+        }
+    }
+
+    /// Sends a request until there is a word about it.
+    async fn deliver(&self, body: Vec<u8>, first: Sequence) -> Delivered {
+        let (mut pause, mut waiting) = (PAUSE_MIN, false);
+        loop {
+            let word = match self.collector.send(body.clone()).await {
                 Verdict::Later(why, asked) => {
                     if !mem::replace(&mut waiting, true) {
                         tracing::warn!(%first, %why, "audit events wait for their collector");
                     }
                     tokio::time::sleep(asked.unwrap_or(pause).min(PAUSE_MAX)).await;
                     pause = (pause * 2).min(PAUSE_MAX);
+                    continue;
                 }
+                Verdict::Word(word) => word,
+            };
+            if waiting {
+                tracing::info!(%first, "the collector takes audit events again");
             }
-        }
-        if waiting {
-            tracing::info!(%last, "the collector takes audit events again");
-        }
-        if let Err(error) = self.place.keep(last) {
-            tracing::warn!(cause = %chain(&error), "how far audit events were sent is not kept");
+            return word;
         }
     }
 }

@@ -11,6 +11,7 @@ use std::thread;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message;
 
 use crate::lockout::vault_key;
@@ -21,6 +22,7 @@ use crate::world::{LOCKYARD, World, eventually, refusal};
 pub(crate) fn stories() -> Vec<Story> {
     stories![
         a_collector_that_was_away_gets_every_event_and_none_twice,
+        an_event_that_is_never_taken_keeps_no_other_away,
         headers_that_others_can_read_are_refused
     ]
 }
@@ -36,6 +38,10 @@ struct Collector {
 #[derive(Default)]
 struct State {
     is_here: bool,
+    /// More than so many events at once are too much.
+    at_most: Option<usize>,
+    /// This one it will never take.
+    never: Option<i64>,
     asked: usize,
     taken: Vec<(i64, String)>,
 }
@@ -93,26 +99,37 @@ fn answer(stream: &TcpStream, state: &Mutex<State>) {
     reader.read_exact(&mut body).expect("the whole body");
     let mut state = state.lock().expect("whole");
     state.asked += 1;
-    let status = if state.is_here { "200 OK" } else { "503 Away" };
-    if state.is_here {
-        let request = ExportLogsServiceRequest::decode(&*body).expect("OTLP");
-        for logs in request.resource_logs.iter().flat_map(|logs| &logs.scope_logs) {
-            state.taken.extend(logs.log_records.iter().map(|record| {
-                let number = record.attributes[0].value.as_ref().and_then(|any| any.value.clone());
-                let body = record.body.as_ref().and_then(|any| any.value.clone());
-                match (number, body) {
-                    (Some(Value::IntValue(number)), Some(Value::StringValue(line))) => {
-                        (number, line)
-                    }
-                    other => panic!("no event: {other:?}"),
-                }
-            }));
-        }
-    }
+    let events = events(&body);
+    let status = if !state.is_here {
+        "503 Away"
+    } else if state.at_most.is_some_and(|most| events.len() > most) {
+        "413 Too Much"
+    } else if events.iter().any(|(number, _)| Some(*number) == state.never) {
+        "400 Never"
+    } else {
+        state.taken.extend(events);
+        "200 OK"
+    };
     drop(state);
     let mut stream = stream;
     // Whoever asked may have been killed.
     drop(stream.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes()));
+}
+
+/// The events of a request: number and line.
+fn events(body: &[u8]) -> Vec<(i64, String)> {
+    let request = ExportLogsServiceRequest::decode(body).expect("OTLP");
+    let scopes = request.resource_logs.iter().flat_map(|logs| &logs.scope_logs);
+    let records = scopes.flat_map(|logs| &logs.log_records);
+    let event = |record: &LogRecord| {
+        let number = record.attributes[0].value.as_ref().and_then(|any| any.value.clone());
+        let body = record.body.as_ref().and_then(|any| any.value.clone());
+        match (number, body) {
+            (Some(Value::IntValue(number)), Some(Value::StringValue(line))) => (number, line),
+            other => panic!("no event: {other:?}"),
+        }
+    };
+    records.map(event).collect()
 }
 
 /// The trail's lines by record number.
@@ -163,6 +180,24 @@ fn a_collector_that_was_away_gets_every_event_and_none_twice() {
     eventually("everything has arrived", || collector.taken() == trail(&world));
     assert!(collector.taken().len() > before.len() + 3);
     assert!(!server.log().contains("of-the-collector"));
+    server.stop();
+}
+
+fn an_event_that_is_never_taken_keeps_no_other_away() {
+    let (world, collector) = (World::new(), Collector::new());
+    world.quickstart().stop();
+    let (number, _) = trail(&world).into_iter().nth(3).expect("there are events");
+    *collector.state.lock().expect("whole") =
+        State { is_here: true, at_most: Some(2), never: Some(number), ..State::default() };
+    let server = world.start(sending(&world, "serve", &collector, 0o600));
+    let all_but_one = || {
+        let mut wanted = trail(&world);
+        assert!(wanted.remove(&number).is_some());
+        collector.taken() == wanted
+    };
+    eventually("all others have arrived", all_but_one);
+    let log = server.log();
+    assert!(log.contains("the collector refuses an audit event"), "{log}");
     server.stop();
 }
 
