@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lockyard_audit::Operation;
 use lockyard_keyring::VersionedKeyId;
 use lockyard_oci::RegistryName;
 use lockyard_registry::RegistrySummary;
@@ -12,13 +13,50 @@ use crate::{
     export,
     failure::{Failure, OrFail as _, Outcome},
     instance::{
-        Instance, blocking, identity_in_words, key_in_words as key, standing_in_words as standing,
-        unknown_registry as unknown,
+        Deed, Instance, blocking, identity_in_words, key_in_words as key,
+        standing_in_words as standing, unknown_registry as unknown,
     },
 };
 
-/// Performs a command; answers in lines for the operator.
+impl RegistryRequest {
+    /// What the audit trail is to have of this, if it changes anything or hands out keys.
+    fn deed(&self) -> Option<Deed> {
+        let (operation, id, client) = match self {
+            Self::List | Self::Show { .. } => return None,
+            Self::Create { name, .. } => {
+                ("RegistryCreate", name.clone(), "lockyard registry create")
+            }
+            Self::Update { name, .. } => {
+                ("RegistryUpdate", name.clone(), "lockyard registry update")
+            }
+            Self::AssignIdentity { name, identity, .. } => (
+                "RegistryIdentityChange",
+                format!("{name} as {identity}"),
+                "lockyard registry assign-identity",
+            ),
+            Self::ExportPart { registry, repository, digest, .. } => (
+                "BlobKeysExport",
+                format!("{registry}/{repository}@{digest}"),
+                "lockyard debug export-part",
+            ),
+        };
+        Some(Deed { operation: Operation::new(operation), vault: None, id, client })
+    }
+}
+
+/// Performs a command and records it; answers in lines for the operator.
 pub(crate) async fn perform(instance: &Instance, request: RegistryRequest) -> Outcome<Vec<String>> {
+    let deed = request.deed();
+    let done = done(instance, request).await;
+    let Some(deed) = deed else { return done };
+    let failure = done.as_ref().err().map(ToString::to_string);
+    let warning = instance.opened_vault().record(deed, failure).await;
+    let mut lines = done?;
+    lines.extend(warning);
+    Ok(lines)
+}
+
+async fn done(instance: &Instance, request: RegistryRequest) -> Outcome<Vec<String>> {
     match request {
         RegistryRequest::Create { name, key, identity } => {
             let name: RegistryName = name.parse().or_fail()?;

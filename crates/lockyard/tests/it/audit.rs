@@ -16,6 +16,7 @@ pub(crate) fn stories() -> Vec<Story> {
     stories![
         every_use_of_the_key_is_in_the_trail_and_nothing_of_it_is_readable,
         what_was_changed_or_taken_back_is_found,
+        what_operators_do_with_registries_is_in_the_trail,
         sign_ins_and_changes_of_roles_are_in_the_trail_and_many_are_one_and_a_count,
         #[needs(Need::Root)]
         a_full_audit_disk_refuses_the_key_and_says_so,
@@ -125,6 +126,44 @@ fn sign_ins_and_changes_of_roles_are_in_the_trail_and_many_are_one_and_a_count()
     let wrong = of("Authentication").find(|event| event["properties"]["kind"] == "WrongSecret");
     assert_eq!(wrong.expect("it was counted")["properties"]["count"], 1);
     good(&mut audit(&world, "verify"));
+}
+
+fn what_operators_do_with_registries_is_in_the_trail() {
+    let world = World::new();
+    let server = world.quickstart();
+    let bytes = push::noise("a blob", 1000);
+    push::blob(&server, "team/app", &bytes);
+    let operator = |words: &[&str]| {
+        let mut command = bounded(LOCKYARD);
+        command.args(words).arg("--data-dir").arg(world.data());
+        command
+    };
+    good(&mut operator(&["registry", "create", "second"]));
+    bad(&mut operator(&["registry", "create", "second"]));
+    good(&mut operator(&["registry", "update", "second", "--anonymous-pull", "true"]));
+    let assign = ["registry", "assign-identity", "lockyard", "--identity", "[system]", "--grant"];
+    good(&mut operator(&assign));
+    let (digest, out) = (push::digest(&bytes), world.folder().join("out"));
+    let out = out.to_str().expect("a text");
+    let export = ["debug", "export-part", "--dangerous", "--registry", "lockyard"];
+    let blob = ["--repository", "team/app", "--digest", &digest, "--out", out];
+    good(operator(&export).args(blob));
+    good(&mut operator(&["registry", "list"]));
+    let known = |line: &&(String, String, u64)| {
+        line.0.starts_with("Registry") || line.0 == "BlobKeysExport"
+    };
+    let events = told(&mut audit(&world, "tail"));
+    let events: Vec<_> = events.iter().filter(known).collect();
+    let expected = [
+        ("RegistryCreate", "lockyard registry create", 200),
+        ("RegistryCreate", "lockyard registry create", 400),
+        ("RegistryUpdate", "lockyard registry update", 200),
+        ("RegistryIdentityChange", "lockyard registry assign-identity", 200),
+        ("BlobKeysExport", "lockyard debug export-part", 200),
+    ]
+    .map(|(operation, client, status)| (operation.to_owned(), client.to_owned(), status));
+    assert_eq!(events, expected.iter().collect::<Vec<_>>());
+    server.stop();
 }
 
 fn what_was_changed_or_taken_back_is_found() {
