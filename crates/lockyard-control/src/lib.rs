@@ -30,3 +30,4 @@ pub use group::{
 pub use identity::IDENTITY_NAME_CHARS_MAX;
 pub use provider::{Acted, Put};
 pub use roles::DirectoryRoles;
+pub use vault::{read_rotation_policy, shown_rotation_policy};

@@ -42,9 +42,9 @@ pub use database::DatabaseError;
 pub use embedded::{EmbeddedProvider, Principals};
 pub use error::{ErrorCode, OpenVaultError, VaultError};
 pub use keys::{
-    DeletedKey, EnsuredKey, KeyAttributes, KeyBundle, KeyChange, KeyItem, KeySettings, KeyTarget,
-    LifetimeAction, LifetimeActionKind, PAGE_MAX, Page, PageRequest, PageToken, Period,
-    PreparedKey, RotationPolicy, Rotations, Trigger, Validity,
+    DeletedKey, EnsuredKey, KeyAttributes, KeyBundle, KeyChange, KeyItem, KeyResource, KeySettings,
+    KeyTarget, LifetimeAction, LifetimeActionKind, NewKey, PAGE_MAX, Page, PageRequest, PageToken,
+    Period, PolicyError, PreparedKey, RotationPolicy, Rotations, Trigger, Validity,
 };
 pub use plane::{DataPlane, Output};
 pub use root_key::{RootKeyError, VaultRootKey};

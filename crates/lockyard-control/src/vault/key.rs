@@ -13,12 +13,12 @@ use lockyard_audit::Operation;
 use lockyard_base::Timestamp;
 use lockyard_keyring::{KeyId, KeyVersionName};
 use lockyard_vault::{
-    Curve, KeyBundle, KeyOperation, KeyOperations, KeySettings, KeyShape, RsaSize, Tags, Validity,
-    VaultProperties,
+    Curve, KeyBundle, KeyOperation, KeyOperations, KeyResource, KeySettings, KeyShape, NewKey,
+    RsaSize, Tags, Validity, VaultProperties,
 };
 use serde_json::{Map, Value, json};
 
-use super::{NAMESPACE, Vaults, body::key_tags, missing, rendered, vault_above};
+use super::{NAMESPACE, Vaults, body::key_tags, missing, rendered, rotation, vault_above};
 use crate::{Call, ControlError, Put, provider::Provider, resources, trail::Deed};
 
 /// The last second that an attribute can name: the end of the year 9999.
@@ -40,7 +40,7 @@ impl Provider for Keys {
         let deed = reading(Operation::KEY_GET, id);
         let look = move |vault: &VaultProperties| {
             let key = key_id(vault, at.name())?;
-            Ok(shown(&vaults, vault, &vaults.vault.key(&key, None)?, false))
+            Ok(shown_key(&vaults, vault, &vaults.vault.key_resource(&key)?))
         };
         look_at(&self.0, call, deed, (what, id.scope()), look).await
     }
@@ -52,14 +52,14 @@ impl Provider for Keys {
         let (vaults, what) = (Arc::clone(&self.0), known::VAULT_KEY_READ);
         let deed = Deed::read(Operation::KEY_LIST, under);
         let look = move |vault: &VaultProperties| {
-            let keys = vaults.vault.key_bundles(&vault.name)?;
-            Ok(keys.iter().map(|key| shown(&vaults, vault, key, false)).collect())
+            let keys = vaults.vault.key_resources(&vault.name)?;
+            Ok(keys.iter().map(|key| shown_key(&vaults, vault, key)).collect())
         };
         look_at(&self.0, call, deed, (what, under), look).await
     }
 
     async fn put(&self, call: &Call, id: &ResourceId, body: &Value) -> Result<Put, ControlError> {
-        let (shape, settings) = wanted(body)?;
+        let wanted = wanted(body)?;
         let (vaults, asking, at) = (Arc::clone(&self.0), call.clone(), id.clone());
         let work = move |deed: &mut Deed| {
             let write = known::VAULT_KEY_WRITE;
@@ -68,13 +68,13 @@ impl Provider for Keys {
             let vault = vaults.find(&vault_id)?;
             let key = key_id(&vault, at.name())?;
             // Making a key takes up to seconds: nobody waits for that who changes the directory.
-            let new = vaults.vault.prepared_key(&key, shape, &settings)?;
+            let new = vaults.vault.prepared_key(&key, wanted)?;
             let made = vaults.decided(&asking, &write, at.scope(), |_| {
                 let vault = vaults.find(&vault_id)?;
-                Ok(vaults.vault.ensure_prepared(&key_id(&vault, at.name())?, new, &settings)?)
+                Ok(vaults.vault.ensure_prepared(&key_id(&vault, at.name())?, new)?)
             })?;
-            *deed = deed.clone().about(&made.bundle.id);
-            let shown = shown(&vaults, &vault, &made.bundle, false);
+            *deed = deed.clone().about(&made.key.bundle.id);
+            let shown = shown_key(&vaults, &vault, &made.key);
             Ok(if made.created { Put::Created(shown) } else { Put::Replaced(shown) })
         };
         let resource = vault_above(id.scope()).unwrap_or_else(|| id.clone());
@@ -149,15 +149,12 @@ fn parent_key(vault: &VaultProperties, key: Option<Scope>) -> Result<KeyId, Cont
 }
 
 /// Reads what a key is to be.
-fn wanted(body: &Value) -> Result<(KeyShape, KeySettings), ControlError> {
+fn wanted(body: &Value) -> Result<NewKey, ControlError> {
     let body = Body::of(body)?;
     body.refuse_others(&["id", "name", "type", "location", "tags", "properties", "apiVersion"])?;
     let properties = body.object("properties")?;
-    if properties.object("rotationPolicy")?.is_there() {
-        let message = "is set at the key's own address, `/keys/<name>/rotationpolicy`";
-        return Err(properties.refuse("rotationPolicy", message).into());
-    }
-    properties.refuse_others(&["attributes", "kty", "keyOps", "keySize", "curveName"])?;
+    let known = ["attributes", "kty", "keyOps", "keySize", "curveName", "rotationPolicy"];
+    properties.refuse_others(&known)?;
     let (shape, hsm) = shape(&properties)?;
     let attributes = properties.object("attributes")?;
     attributes.refuse_others(&["enabled", "nbf", "exp", "exportable"])?;
@@ -179,7 +176,7 @@ fn wanted(body: &Value) -> Result<(KeyShape, KeySettings), ControlError> {
         validity: Validity { not_before: time("nbf")?, expires: time("exp")? },
         tags: if body.object("tags")?.is_there() { key_tags(&body)? } else { Tags::default() },
     };
-    Ok((shape, settings))
+    Ok(NewKey { shape, settings, rotation: rotation::wanted(&properties)? })
 }
 
 fn shape(properties: &Body<'_>) -> Result<(KeyShape, bool), BodyError> {
@@ -214,6 +211,15 @@ fn operations(properties: &Body<'_>) -> Result<Option<KeyOperations>, BodyError>
             .map_err(|_| properties.refuse("keyOps", "has a word that is no operation"))
     };
     properties.texts("keyOps")?.into_iter().map(read).collect::<Result<_, _>>().map(Some)
+}
+
+/// A key, with its rotation policy if anybody set one.
+fn shown_key(vaults: &Vaults, vault: &VaultProperties, key: &KeyResource) -> Value {
+    let mut shown = shown(vaults, vault, &key.bundle, false);
+    if let Some(policy) = &key.rotation {
+        shown["properties"]["rotationPolicy"] = rotation::shown(policy);
+    }
+    shown
 }
 
 /// A key, or a version of it.

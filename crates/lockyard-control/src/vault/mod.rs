@@ -18,6 +18,7 @@ mod name;
 mod policies;
 mod rendered;
 mod resource;
+mod rotation;
 
 use std::{
     fmt,
@@ -35,6 +36,8 @@ use lockyard_vault::{PermissionModel, Vault, VaultError, VaultProperties};
 use crate::{
     Call, ControlError, decided, group::Groups, provider::Provider, subscription::may, trail::Trail,
 };
+
+pub use rotation::{read_rotation_policy, shown_rotation_policy};
 
 /// The namespace of all types here.
 const NAMESPACE: &str = "Microsoft.KeyVault";

@@ -7,7 +7,8 @@ use lockyard_keyring::{KeyId, KeyName, VersionedKeyId};
 use rusqlite::Transaction;
 
 use super::{
-    FoundKey, FoundVersion, KeyBundle, KeySettings, Validity, VersionRecord, rows::VersionRow,
+    FoundKey, FoundVersion, KeyBundle, KeyResource, KeySettings, NewKey, Validity, VersionRecord,
+    rows::VersionRow,
 };
 use crate::{
     Vault, VaultError,
@@ -21,8 +22,12 @@ pub(crate) const KEYS_MAX: i64 = 10_000;
 /// The most versions of one key, so that every key can be backed up.
 pub(crate) const VERSIONS_MAX: i64 = 1000;
 
-/// A key that is about to be made; nothing, if there is one of its name already.
-pub struct PreparedKey(Option<NewPrivate>);
+/// A key that is about to be made.
+pub struct PreparedKey {
+    new: NewKey,
+    /// Nothing, if there is a key of its name already.
+    private: Option<NewPrivate>,
+}
 
 impl fmt::Debug for PreparedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,8 +38,8 @@ impl fmt::Debug for PreparedKey {
 /// A key that is there now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnsuredKey {
-    /// Its newest version.
-    pub bundle: KeyBundle,
+    /// As it is now.
+    pub key: KeyResource,
     /// Whether it was made just now.
     pub created: bool,
 }
@@ -151,53 +156,54 @@ impl Vault {
         shape: KeyShape,
         settings: &KeySettings,
     ) -> Result<KeyBundle, VaultError> {
-        let prepared = self.prepared_key(key, shape, settings)?;
-        Ok(self.ensure_prepared(key, prepared, settings)?.bundle)
+        let new = NewKey { shape, settings: settings.clone(), rotation: None };
+        Ok(self.ensure_prepared(key, self.prepared_key(key, new)?)?.key.bundle)
     }
 
     /// The slow half of [`Vault::ensure_key`]: changes nothing yet.
-    pub fn prepared_key(
-        &self,
-        key: &KeyId,
-        shape: KeyShape,
-        settings: &KeySettings,
-    ) -> Result<PreparedKey, VaultError> {
-        checked_new_key(shape, settings)?;
-        let present = self.database.read(|transaction| self.present(transaction, key))?;
-        match present {
-            Some(_) => Ok(PreparedKey(None)),
-            None => Ok(PreparedKey(Some(NewPrivate::generate(shape)?))),
+    pub fn prepared_key(&self, key: &KeyId, new: NewKey) -> Result<PreparedKey, VaultError> {
+        checked_new_key(new.shape, &new.settings)?;
+        if let Some(policy) = &new.rotation {
+            policy.check()?;
         }
+        let present = self.database.read(|transaction| self.present(transaction, key))?;
+        let private = match present {
+            Some(_) => None,
+            None => Some(NewPrivate::generate(new.shape)?),
+        };
+        Ok(PreparedKey { new, private })
     }
 
-    /// The quick half of [`Vault::ensure_key`].
+    /// The quick half of [`Vault::ensure_key`]: the key and its rotation policy, or neither.
     pub fn ensure_prepared(
         &self,
         key: &KeyId,
         prepared: PreparedKey,
-        settings: &KeySettings,
     ) -> Result<EnsuredKey, VaultError> {
+        let PreparedKey { new: NewKey { settings, rotation, .. }, private } = prepared;
         self.change(|transaction| {
-            if let Some(bundle) = self.present(transaction, key)? {
-                return Ok(EnsuredKey { bundle, created: false });
+            if let Some(key) = self.present(transaction, key)? {
+                return Ok(EnsuredKey { key, created: false });
             }
             // It was there when this began.
-            let private = prepared.0.ok_or_else(|| VaultError::Contended(key.vault.clone()))?;
+            let private = private.ok_or_else(|| VaultError::Contended(key.vault.clone()))?;
             let vault = self.live_vault(transaction, &key.vault)?;
-            let bundle = self.add_version(transaction, &vault, &key.name, &private, settings)?;
-            Ok(EnsuredKey { bundle, created: true })
+            let bundle = self.add_version(transaction, &vault, &key.name, &private, &settings)?;
+            let set = |policy| self.set_policy_in(transaction, &vault, &key.name, policy);
+            let rotation = rotation.map(set).transpose()?;
+            Ok(EnsuredKey { key: KeyResource { bundle, rotation }, created: true })
         })
     }
 
-    /// The newest version of a key that is there; a deleted one's name is refused.
+    /// A key that is there; a deleted one's name is refused.
     fn present(
         &self,
         transaction: &Transaction<'_>,
         key: &KeyId,
-    ) -> Result<Option<KeyBundle>, VaultError> {
+    ) -> Result<Option<KeyResource>, VaultError> {
         let vault = self.live_vault(transaction, &key.vault)?;
         let found = self.check_name_free(transaction, &vault, &key.name)?;
-        found.map(|found| self.newest_bundle(transaction, &vault.properties, &found)).transpose()
+        found.map(|found| self.resource_in(transaction, &vault.properties, found)).transpose()
     }
 
     pub(crate) fn newest_bundle(
@@ -208,6 +214,25 @@ impl Vault {
     ) -> Result<KeyBundle, VaultError> {
         let version = self.version_in(transaction, &vault.name, found, None)?;
         Ok(version.bundle(vault, found))
+    }
+
+    pub(super) fn resource_in(
+        &self,
+        transaction: &Transaction<'_>,
+        vault: &VaultProperties,
+        found: FoundKey,
+    ) -> Result<KeyResource, VaultError> {
+        let bundle = self.newest_bundle(transaction, vault, &found)?;
+        Ok(KeyResource { bundle, rotation: found.record.policy })
+    }
+
+    /// A key with its newest version; for the control plane.
+    pub fn key_resource(&self, key: &KeyId) -> Result<KeyResource, VaultError> {
+        self.database.read(|transaction| {
+            let vault = self.live_vault(transaction, &key.vault)?;
+            let found = self.live_key(transaction, &vault, &key.name)?;
+            self.resource_in(transaction, &vault.properties, found)
+        })
     }
 
     /// A key version with its attributes, or the newest one; for the control plane.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use lockyard_keyring::{KeyId, KeyName, VaultAddress};
 use rusqlite::Transaction;
 
-use super::{FoundKey, KeyBundle, KeyItem};
+use super::{FoundKey, KeyBundle, KeyItem, KeyResource};
 use crate::{
     Vault, VaultError,
     vaults::{FoundVault, VaultProperties},
@@ -98,11 +98,11 @@ impl Vault {
     }
 
     /// All live keys of a vault, each with its newest version, by name; for the control plane.
-    pub fn key_bundles(&self, vault: &VaultAddress) -> Result<Vec<KeyBundle>, VaultError> {
+    pub fn key_resources(&self, vault: &VaultAddress) -> Result<Vec<KeyResource>, VaultError> {
         self.database.read(|transaction| {
             let vault = self.live_vault(transaction, vault)?;
             let keys = self.keys_in(transaction, &vault)?.into_iter().filter(FoundKey::is_live);
-            keys.map(|found| self.newest_bundle(transaction, &vault.properties, &found)).collect()
+            keys.map(|found| self.resource_in(transaction, &vault.properties, found)).collect()
         })
     }
 

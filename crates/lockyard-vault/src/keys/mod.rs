@@ -27,7 +27,9 @@ pub use create::{EnsuredKey, PreparedKey};
 pub use list::{PAGE_MAX, Page, PageRequest, PageToken};
 pub(crate) use opened::OpenedKeys;
 pub use period::Period;
-pub use rotation::{LifetimeAction, LifetimeActionKind, RotationPolicy, Rotations, Trigger};
+pub use rotation::{
+    LifetimeAction, LifetimeActionKind, PolicyError, RotationPolicy, Rotations, Trigger,
+};
 pub(crate) use rows::{
     FoundKey, FoundVersion, KeyRecord, VersionRecord, VersionRow,
     with_record_place as with_key_record_place,
@@ -115,6 +117,17 @@ impl Default for KeySettings {
     }
 }
 
+/// What a key is to be that is made with all that belongs to it, as the control plane makes keys.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// Its kind, size or curve.
+    pub shape: KeyShape,
+    /// What its first version is to be.
+    pub settings: KeySettings,
+    /// How it is rotated; `None` leaves it with the policy that keys have by default.
+    pub rotation: Option<RotationPolicy>,
+}
+
 /// Attributes that an update states; `None` leaves one alone.
 #[derive(Clone, Debug, Default)]
 pub struct KeyChange {
@@ -147,6 +160,15 @@ pub struct KeyBundle {
     pub attributes: KeyAttributes,
     /// Its tags.
     pub tags: Tags,
+}
+
+/// A key with what belongs to it rather than to a version, as the control plane shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyResource {
+    /// Its newest version.
+    pub bundle: KeyBundle,
+    /// Its rotation policy, if anybody set one.
+    pub rotation: Option<RotationPolicy>,
 }
 
 /// A key version's attributes.

@@ -6,6 +6,7 @@
 use lockyard_base::Timestamp;
 use lockyard_keyring::{KeyId, KeyName, VersionedKeyId};
 use rusqlite::Transaction;
+use thiserror::Error;
 
 use super::{FoundKey, FoundVersion, KeyBundle, KeySettings, Period, Validity};
 use crate::{
@@ -71,6 +72,32 @@ pub struct RotationPolicy {
     pub updated: Option<Timestamp>,
 }
 
+/// A rotation policy breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{property}` {message}")]
+pub struct PolicyError {
+    property: &'static str,
+    message: &'static str,
+}
+
+impl PolicyError {
+    /// The path, within the policy, of what is wrong.
+    pub fn property(&self) -> &'static str {
+        self.property
+    }
+
+    /// What is wrong with it.
+    pub fn message(&self) -> &'static str {
+        self.message
+    }
+}
+
+impl From<PolicyError> for VaultError {
+    fn from(error: PolicyError) -> Self {
+        Self::BadParameter(error.to_string())
+    }
+}
+
 impl Default for RotationPolicy {
     /// What a key has before anybody sets a policy: a notice thirty days before expiry.
     fn default() -> Self {
@@ -85,17 +112,19 @@ impl Default for RotationPolicy {
 
 impl RotationPolicy {
     /// Checks the rules of BEHAVIOUR 2.4.
-    fn check(&self) -> Result<(), VaultError> {
-        let refused = |sentence: &str| Err(VaultError::BadParameter(sentence.to_owned()));
+    pub fn check(&self) -> Result<(), PolicyError> {
+        const ACTIONS: &str = "lifetimeActions";
+        const TRIGGER: &str = "lifetimeActions.trigger";
+        let refused = |property, message| Err(PolicyError { property, message });
         let count = |kind| self.actions.iter().filter(|action| action.kind == kind).count();
         if self.actions.len() > ACTIONS_MAX
             || LifetimeActionKind::ALL.iter().any(|kind| count(*kind) > 1)
         {
-            return refused("a rotation policy has at most one Rotate and one Notify action");
+            return refused(ACTIONS, "must hold at most one Rotate and one Notify action");
         }
         let expiry = self.expiry.as_ref().map(Period::days_min);
         if expiry.is_some_and(|days| days < EXPIRY_DAYS_MIN) {
-            return refused("expiryTime is at least P28D");
+            return refused("attributes.expiryTime", "must be at least P28D");
         }
         for action in &self.actions {
             let (period, after_create) = match &action.trigger {
@@ -103,15 +132,15 @@ impl RotationPolicy {
                 Trigger::BeforeExpiry(period) => (period, false),
             };
             if period.days_min() < ROTATE_DAYS_MIN {
-                return refused("a lifetime action triggers at least P7D after or before");
+                return refused(TRIGGER, "must be at least P7D after or before");
             }
             let rotates = action.kind == LifetimeActionKind::Rotate;
             match expiry {
                 Some(life) if period.days_min() + ROTATE_DAYS_MIN > life => {
-                    return refused("a lifetime action must leave P7D within expiryTime");
+                    return refused(TRIGGER, "must leave P7D within `attributes.expiryTime`");
                 }
                 None if rotates && !after_create => {
-                    return refused("timeBeforeExpiry needs an expiryTime");
+                    return refused(TRIGGER, "needs an `attributes.expiryTime` to rotate before");
                 }
                 _ => {}
             }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use lockyard_base::Clock as _;
 use lockyard_vault::{
-    KeyChange, KeySettings, LifetimeAction, LifetimeActionKind, RotationPolicy, Tags, Trigger,
-    VaultChange,
+    KeyChange, KeySettings, LifetimeAction, LifetimeActionKind, NewKey, RotationPolicy, Tags,
+    Trigger, VaultChange,
 };
 
 use crate::support::{QUICK, World, admin, key, make, told};
@@ -94,6 +94,39 @@ fn the_job_rotates_when_it_is_time_and_only_once() {
     world.clock.advance(90 * DAY);
     assert_eq!(due().made.len(), 1, "once, however late");
     assert!(due().made.is_empty());
+}
+
+#[test]
+fn a_key_comes_with_its_policy_or_not_at_all() {
+    let world = World::new();
+    let vault = world.open();
+    let name = make(&vault, "kvone", VaultChange::default());
+    let id = key("kvone", "release");
+    let new = |period| NewKey {
+        shape: QUICK,
+        settings: KeySettings::default(),
+        rotation: Some(policy(vec![action(LifetimeActionKind::Rotate, true, period)], None)),
+    };
+    assert_eq!(told(vault.prepared_key(&id, new("P6D"))), "400 BadParameter");
+    let make = || vault.ensure_prepared(&id, vault.prepared_key(&id, new("P7D")).unwrap());
+
+    // The second write of the making, which brings the policy, fails.
+    let database = rusqlite::Connection::open(world.directory().join("vault.db")).unwrap();
+    let broken = "CREATE TRIGGER broken BEFORE UPDATE ON key BEGIN SELECT RAISE(ABORT, ''); END";
+    database.execute_batch(broken).unwrap();
+    assert!(make().is_err());
+    assert_eq!(vault.keys(&name).unwrap(), []);
+    database.execute_batch("DROP TRIGGER broken").unwrap();
+
+    let made = make().unwrap();
+    let stored = made.key.rotation.clone().unwrap();
+    assert_eq!((made.created, stored.created), (true, Some(world.clock.wall())));
+    assert_eq!(vault.key_resource(&id).unwrap(), made.key);
+    assert_eq!(admin(&vault, &name).rotation_policy(&id.name).unwrap(), stored);
+    let again = vault.ensure_prepared(&id, vault.prepared_key(&id, new("P9D")).unwrap()).unwrap();
+    assert_eq!((again.created, again.key), (false, made.key), "it stays as it is");
+    world.clock.advance(7 * DAY);
+    assert_eq!(vault.rotate_due(world.clock.wall()).unwrap().made.len(), 1);
 }
 
 #[test]

@@ -6,8 +6,9 @@ use lockyard_base::{Clock as _, Guid};
 use lockyard_keyring::VaultAddress;
 use lockyard_vault::{
     AccessPolicy, CreateMode, DecidedBy, Enablements, KeySettings, ModelChoice, NetworkRules,
-    NoRoles, PageRequest, PermissionModel, Permissions, Placement, PolicyEdit, PublicAccess,
-    PutVault, RecoveryLevel, Sku, Tags, Vault, VaultChange, VaultProperties, VaultRequest,
+    NewKey, NoRoles, PageRequest, PermissionModel, Permissions, Placement, PolicyEdit,
+    PublicAccess, PutVault, RecoveryLevel, Sku, Tags, Vault, VaultChange, VaultProperties,
+    VaultRequest,
 };
 
 use crate::support::{
@@ -417,12 +418,13 @@ fn a_prepared_key_is_made_once() {
     let world = World::new();
     let vault = world.open();
     make(&vault, "kvone", VaultChange::default());
-    let (id, settings) = (key("kvone", "k"), KeySettings::default());
-    let [one, other] = [(); 2].map(|()| vault.prepared_key(&id, QUICK, &settings).unwrap());
-    let first = vault.ensure_prepared(&id, one, &settings).unwrap();
-    let second = vault.ensure_prepared(&id, other, &settings).unwrap();
+    let id = key("kvone", "k");
+    let new = NewKey { shape: QUICK, settings: KeySettings::default(), rotation: None };
+    let [one, other] = [(); 2].map(|()| vault.prepared_key(&id, new.clone()).unwrap());
+    let first = vault.ensure_prepared(&id, one).unwrap();
+    let second = vault.ensure_prepared(&id, other).unwrap();
     assert_eq!((first.created, second.created), (true, false));
-    assert_eq!(first.bundle, second.bundle);
-    assert_eq!(vault.key_bundles(&name()).unwrap(), std::slice::from_ref(&first.bundle));
-    assert_eq!(vault.version_bundles(&id).unwrap(), [first.bundle]);
+    assert_eq!(first.key, second.key);
+    assert_eq!(vault.key_resources(&name()).unwrap(), std::slice::from_ref(&first.key));
+    assert_eq!(vault.version_bundles(&id).unwrap(), [first.key.bundle]);
 }

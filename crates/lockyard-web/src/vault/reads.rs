@@ -1,11 +1,11 @@
 //! Reading a request without a vault behind it, for fuzzing.
 
 use http::Method;
+use lockyard_control::read_rotation_policy;
 use lockyard_vault::KeyOperation;
 
 use super::{
-    backup, failure::VaultFailure, key, path::Target, query::Query, random, rotation, told::Told,
-    uses,
+    backup, failure::VaultFailure, key, path::Target, query::Query, random, told::Told, uses,
 };
 use crate::intake::IntakeError;
 
@@ -49,7 +49,7 @@ fn read(method: &Method, target: &str, body: &[u8]) -> Result<(), VaultFailure> 
         Target::Key(..) if method == Method::PUT => drop(key::to_import(&body()?)?),
         Target::Key(..) => drop(key::to_change(&body()?)?),
         Target::Restore => drop(backup::to_restore(&body()?)?),
-        Target::RotationPolicy(_) => drop(rotation::to_set(&body()?)?),
+        Target::RotationPolicy(_) => drop(read_rotation_policy(&body()?)?),
         Target::Random => {
             let _count = random::to_draw(&body()?)?;
         }

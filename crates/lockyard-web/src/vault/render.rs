@@ -3,10 +3,11 @@
 //! Ids are stored as names; every URL is written with the public host and port that the instance
 //! has now, never with what a request said.
 
+use lockyard_control::shown_rotation_policy;
 use lockyard_keyring::{KeyName, VaultAddress, VersionedKeyId};
 use lockyard_vault::{
-    DeletedAt, DeletedKey, KeyAttributes, KeyBundle, KeyItem, KeyShape, LifetimeActionKind, Page,
-    PublicKey, RotationPolicy, Tags, Trigger,
+    DeletedAt, DeletedKey, KeyAttributes, KeyBundle, KeyItem, KeyShape, Page, PublicKey,
+    RotationPolicy, Tags,
 };
 use serde_json::{Map, Value, json};
 
@@ -144,29 +145,7 @@ fn put_deletion(shown: &mut Value, urls: &Urls, name: &KeyName, deletion: Delete
 
 /// A rotation policy.
 pub(super) fn policy(urls: &Urls, name: &KeyName, policy: &RotationPolicy) -> Value {
-    let actions = policy.actions.iter().map(|action| {
-        let trigger = match &action.trigger {
-            Trigger::AfterCreate(period) => json!({ "timeAfterCreate": period.to_string() }),
-            Trigger::BeforeExpiry(period) => json!({ "timeBeforeExpiry": period.to_string() }),
-        };
-        let kind = match action.kind {
-            LifetimeActionKind::Rotate | LifetimeActionKind::Notify => action.kind.as_str(),
-        };
-        json!({ "trigger": trigger, "action": { "type": kind } })
-    });
-    let actions: Vec<Value> = actions.collect();
-    let mut attributes = Map::new();
-    if let Some(expiry) = &policy.expiry {
-        drop(attributes.insert("expiryTime".to_owned(), expiry.to_string().into()));
-    }
-    for (name, time) in [("created", policy.created), ("updated", policy.updated)] {
-        if let Some(time) = time {
-            drop(attributes.insert(name.to_owned(), time.as_secs().into()));
-        }
-    }
-    json!({
-        "id": format!("{}/rotationpolicy", urls.key(name)),
-        "lifetimeActions": actions,
-        "attributes": attributes,
-    })
+    let mut shown = shown_rotation_policy(policy, |kind| kind.as_str().to_owned());
+    shown["id"] = format!("{}/rotationpolicy", urls.key(name)).into();
+    shown
 }

@@ -604,7 +604,7 @@ async fn a_key_is_made_once_shown_and_listed() {
         (json!({"kty": "RSA", "attributes": {"exp": -1}}), bad),
         (json!({"kty": "RSA", "attributes": {"nbf": 2, "exp": 1}}), "400 BadParameter"),
         (json!({"kty": "RSA", "release_policy": {"data": "x"}}), bad),
-        (json!({"kty": "RSA", "rotationPolicy": {"attributes": {}}}), bad),
+        (json!({"kty": "RSA", "rotationPolicy": {"attributes": {"expiryTime": "P1D"}}}), bad),
     ] {
         let reply = yard.owner.put(&at("k2"), json!({"properties": properties})).await;
         assert_eq!(reply.code(), code, "{properties}");
