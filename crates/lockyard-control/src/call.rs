@@ -7,7 +7,7 @@ use lockyard_access::{
 use lockyard_arm::{ApiVersion, AzCommand, Condition, Scope};
 use lockyard_audit::Asked;
 
-use crate::ControlError;
+use crate::{ControlError, PageRequest};
 
 /// One call of somebody who proved who they are.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Call {
     pub version: ApiVersion,
     /// What a list is narrowed to.
     pub filter: Vec<Condition>,
+    /// Which part of a list is asked for.
+    pub page: PageRequest,
     /// What the audit trail is to have of the request.
     pub origin: Origin,
     /// The command that somebody typed, if az says it.

@@ -10,7 +10,7 @@ use lockyard_vault::Vault;
 use serde_json::{Value, json};
 
 use crate::{
-    Acted, Call, ControlError, Put,
+    Acted, Call, ControlError, Page, Put,
     authorization::{Assignments, Definitions},
     group::{self, GroupChanges, Groups},
     identity::{self, Identities},
@@ -220,7 +220,7 @@ impl Control {
     }
 
     /// The resources at or below a scope that the caller may see, of every type.
-    pub async fn resources(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
+    pub async fn resources(&self, call: &Call, under: &Scope) -> Result<Page, ControlError> {
         let snapshot = match under.subscription() {
             Some(id) => self.visible(call, id)?,
             None => self.directory.snapshot(),
@@ -243,7 +243,7 @@ impl Control {
         call: &Call,
         under: &Scope,
         kind: &ResourceType,
-    ) -> Result<Vec<Value>, ControlError> {
+    ) -> Result<Page, ControlError> {
         self.providers.of(kind)?.list(call, under).await
     }
 

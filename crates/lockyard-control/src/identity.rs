@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    Call, ControlError, Put, decided,
+    Call, ControlError, Page, Put, decided,
     error::of_change,
     group::{self, Groups, Tags, location_name, tags},
     provider::{Listed, Provider},
@@ -165,20 +165,19 @@ impl Identities {
     }
 
     /// The identities that the caller may see.
-    fn list_blocking(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
+    fn list_blocking(&self, call: &Call, under: &Scope) -> Result<Page, ControlError> {
         let snapshot = self.directory.snapshot();
         let may = |scope: &Scope| call.must(&snapshot, &known::IDENTITY_READ, scope);
-        let mut shown = Vec::new();
-        for (one, resource) in all(&snapshot, under) {
-            if may(resource.scope()).is_ok() {
-                shown.push(self.shown(one)?);
-            }
-        }
-        if shown.is_empty() {
+        let place = |resource: &ResourceId| resource.scope().folded().to_owned();
+        let mut seen: Vec<_> =
+            all(&snapshot, under).filter(|(_, resource)| may(resource.scope()).is_ok()).collect();
+        if seen.is_empty() {
             // Nobody is told that there are none who may not know.
             may(under)?;
         }
-        Ok(shown)
+        seen.sort_by_cached_key(|(_, resource)| place(resource));
+        let part = call.page.part(seen, |(_, resource)| place(resource));
+        part.try_shown(|(one, _)| self.shown(one))
     }
 
     /// Makes an identity or changes its tags.
@@ -294,7 +293,7 @@ impl Provider for Identities {
         self.directory.blocking(work).await
     }
 
-    async fn list(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
+    async fn list(&self, call: &Call, under: &Scope) -> Result<Page, ControlError> {
         let (this, asking, under) = (self.clone(), call.clone(), under.clone());
         self.directory.blocking(move |_| this.list_blocking(&asking, &under)).await
     }

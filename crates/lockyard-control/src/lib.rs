@@ -13,6 +13,7 @@ mod directory;
 mod error;
 mod group;
 mod identity;
+mod paging;
 mod provider;
 mod resources;
 mod roles;
@@ -28,6 +29,7 @@ pub use group::{
     GROUPS_MAX, LOCATION_BYTES_MAX, TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX,
 };
 pub use identity::IDENTITY_NAME_CHARS_MAX;
+pub use paging::{ARM_PAGE_MAX, Page, PageError, PageRequest, SkipToken};
 pub use provider::{Acted, Put};
 pub use roles::DirectoryRoles;
 pub use vault::{read_rotation_policy, shown_rotation_policy};

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use lockyard_arm::{ResourceId, ResourceType, Scope};
 use serde_json::Value;
 
-use crate::{Call, ControlError};
+use crate::{Call, ControlError, Page};
 
 /// What became of a resource that was put.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,8 +51,9 @@ pub(crate) trait Provider: fmt::Debug + Send + Sync {
         Err(lacks(&id.resource_type(), "be shown"))
     }
 
-    /// The resources at or below `under`; which, the call's filter may say too.
-    async fn list(&self, _call: &Call, _under: &Scope) -> Result<Vec<Value>, ControlError> {
+    /// The resources at or below `under`; which, the call's filter may say too, and which part of
+    /// them, its page.
+    async fn list(&self, _call: &Call, _under: &Scope) -> Result<Page, ControlError> {
         Err(ControlError::unsupported("resources of this type cannot be listed"))
     }
 

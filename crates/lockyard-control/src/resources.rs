@@ -7,7 +7,7 @@ use lockyard_access::{
 use lockyard_arm::{Condition, ResourceId, Scope};
 use serde_json::{Value, json};
 
-use crate::{Call, ControlError, provider::Listed};
+use crate::{Call, ControlError, Page, provider::Listed};
 
 /// A resource that the instance itself keeps.
 pub(crate) fn fixture(id: &ResourceId) -> Listed {
@@ -20,7 +20,7 @@ pub(crate) fn shown(
     snapshot: &Snapshot,
     under: &Scope,
     all: Vec<Listed>,
-) -> Result<Vec<Value>, ControlError> {
+) -> Result<Page, ControlError> {
     let wanted: Vec<Narrowing> = call.filter.iter().map(Narrowing::of).collect::<Result<_, _>>()?;
     let may = |id: &ResourceId| {
         // Whoever may see a thing by the right of its own type may see it here.
@@ -33,8 +33,9 @@ pub(crate) fn shown(
         .filter(|one| under.contains(one.id.scope()))
         .filter(|one| wanted.iter().all(|narrow| narrow.keeps(one)) && may(&one.id))
         .collect();
-    kept.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(kept.iter().map(rendered).collect())
+    let place = |one: &Listed| one.id.scope().folded().to_owned();
+    kept.sort_by_cached_key(place);
+    Ok(call.page.part(kept, place).shown(rendered))
 }
 
 fn rendered(resource: &Listed) -> Value {

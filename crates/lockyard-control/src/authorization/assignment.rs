@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{NAMESPACE, definition, definition_id, place, unknown};
 use crate::{
-    Call, ControlError, Put, decided, error::of_change, group, provider::Provider,
+    Call, ControlError, Page, Put, decided, error::of_change, group, provider::Provider,
     subscription::must_be_ours, trail::Deed, vault::Vaults,
 };
 
@@ -151,12 +151,14 @@ impl Provider for Assignments {
         }
     }
 
-    async fn list(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
+    async fn list(&self, call: &Call, under: &Scope) -> Result<Page, ControlError> {
         let snapshot = self.directory.snapshot();
         call.must(&snapshot, &known::ROLE_ASSIGNMENT_READ, under)?;
         let narrowing = Narrowing::of(&call.filter, &snapshot)?;
         let kept = snapshot.assignments().filter(|assignment| narrowing.keeps(assignment, under));
-        Ok(kept.map(|assignment| rendered(assignment, &snapshot)).collect())
+        // They come in the order of their ids.
+        let part = call.page.part(kept, |assignment| assignment.id.to_string());
+        Ok(part.shown(|assignment| rendered(assignment, &snapshot)))
     }
 
     async fn put(&self, call: &Call, id: &ResourceId, body: &Value) -> Result<Put, ControlError> {

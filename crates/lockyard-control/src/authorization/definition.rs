@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{NAMESPACE, definition_id, place, unknown};
 use crate::{
-    Call, ControlError, Put, decided, error::of_change, provider::Provider,
+    Call, ControlError, Page, Put, decided, error::of_change, provider::Provider,
     subscription::must_be_ours,
 };
 
@@ -46,13 +46,13 @@ impl Provider for Definitions {
         }
     }
 
-    async fn list(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
+    async fn list(&self, call: &Call, under: &Scope) -> Result<Page, ControlError> {
         let snapshot = self.directory.snapshot();
         let under = &asked_at(under, &snapshot);
         call.must(&snapshot, &known::ROLE_DEFINITION_READ, under)?;
         let narrowing = Narrowing::of(&call.filter)?;
         let roles = snapshot.roles().filter(|role| narrowing.keeps(role, under));
-        Ok(roles.map(|role| rendered(role, &snapshot)).collect())
+        Ok(Page::whole(roles.map(|role| rendered(role, &snapshot)).collect()))
     }
 
     async fn put(&self, call: &Call, id: &ResourceId, body: &Value) -> Result<Put, ControlError> {

@@ -9,8 +9,8 @@ use lockyard_audit::Operation;
 use lockyard_vault::{VaultError, VaultProperties};
 use serde_json::Value;
 
-use super::{Vaults, address, rendered};
-use crate::{Acted, Call, ControlError, provider::Provider, trail::Deed};
+use super::{Vaults, address, place, rendered};
+use crate::{Acted, Call, ControlError, Page, provider::Provider, trail::Deed};
 
 /// The provider of `Microsoft.KeyVault/deletedVaults`, which is only a list.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Deleted(pub(super) Arc<Vaults>);
 
 #[async_trait]
 impl Provider for AllDeleted {
-    async fn list(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
+    async fn list(&self, call: &Call, under: &Scope) -> Result<Page, ControlError> {
         if under.level() != ScopeLevel::Subscription {
             let message = "deleted vaults are listed by subscription";
             return Err(ControlError::invalid("InvalidResourceId", message));
@@ -32,9 +32,9 @@ impl Provider for AllDeleted {
             vaults.seen(&asking, &known::DELETED_VAULTS_READ, &at)?;
             let all = vaults.vault.deleted_vaults()?;
             let ours = all.iter().filter(|one| at.subscription() == Some(one.place.subscription));
-            Ok(ours
-                .filter_map(|one| one.deleted.map(|when| rendered::deleted(one, when)))
-                .collect())
+            let ours = ours.filter_map(|one| one.deleted.map(|when| (one, when)));
+            let part = asking.page.part(ours, |(vault, _)| place(vault));
+            Ok(part.shown(|(vault, when)| rendered::deleted(vault, *when)))
         };
         let deed = Deed::read(Operation::VAULT_LIST_DELETED, under);
         self.0.trail.act(call, deed, work).await

@@ -8,7 +8,7 @@ use lockyard_arm::Scope;
 use serde_json::{Value, json};
 
 use super::Vaults;
-use crate::{Acted, Call, ControlError, provider::Provider, subscription};
+use crate::{Acted, Call, ControlError, Page, provider::Provider, subscription};
 
 /// Lists of nothing, for whoever sees the subscription, and no name for something new.
 #[derive(Debug)]
@@ -16,12 +16,12 @@ pub(super) struct None(pub(super) Arc<Vaults>);
 
 #[async_trait]
 impl Provider for None {
-    async fn list(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
+    async fn list(&self, call: &Call, under: &Scope) -> Result<Page, ControlError> {
         let snapshot = self.0.directory.snapshot();
         if !subscription::is_visible(call, &snapshot) {
             super::may(call, &snapshot, &known::VAULT_READ, under)?;
         }
-        Ok(Vec::new())
+        Ok(Page::whole(Vec::new()))
     }
 
     /// `checkMhsmNameAvailability`: no name is to be had.

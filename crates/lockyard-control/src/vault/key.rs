@@ -19,7 +19,7 @@ use lockyard_vault::{
 use serde_json::{Map, Value, json};
 
 use super::{NAMESPACE, Vaults, body::key_tags, missing, rendered, rotation, vault_above};
-use crate::{Call, ControlError, Put, provider::Provider, resources, trail::Deed};
+use crate::{Call, ControlError, Page, Put, provider::Provider, resources, trail::Deed};
 
 /// The last second that an attribute can name: the end of the year 9999.
 const SECONDS_MAX: i64 = 253_402_300_799;
@@ -45,15 +45,17 @@ impl Provider for Keys {
         look_at(&self.0, call, deed, (what, id.scope()), look).await
     }
 
-    async fn list(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
+    async fn list(&self, call: &Call, under: &Scope) -> Result<Page, ControlError> {
         if let Some(condition) = call.filter.first() {
             return Err(resources::not_narrowed(condition));
         }
         let (vaults, what) = (Arc::clone(&self.0), known::VAULT_KEY_READ);
-        let deed = Deed::read(Operation::KEY_LIST, under);
+        let (page, deed) = (call.page.clone(), Deed::read(Operation::KEY_LIST, under));
         let look = move |vault: &VaultProperties| {
-            let keys = vaults.vault.key_resources(&vault.name)?;
-            Ok(keys.iter().map(|key| shown_key(&vaults, vault, key)).collect())
+            // One more than the page has, so that it knows whether the list goes on.
+            let keys = vaults.vault.key_resources(&vault.name, page.after(), page.limit() + 1)?;
+            let place = |key: &KeyResource| key.bundle.id.key.name.as_str().to_ascii_lowercase();
+            Ok(page.part(keys, place).shown(|key| shown_key(&vaults, vault, key)))
         };
         look_at(&self.0, call, deed, (what, under), look).await
     }
@@ -97,7 +99,7 @@ impl Provider for Versions {
         look_at(&self.0, call, reading(Operation::KEY_GET, id), (what, id.scope()), look).await
     }
 
-    async fn list(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
+    async fn list(&self, call: &Call, under: &Scope) -> Result<Page, ControlError> {
         if let Some(condition) = call.filter.first() {
             return Err(resources::not_narrowed(condition));
         }
@@ -105,7 +107,8 @@ impl Provider for Versions {
         let (at, deed) = (under.clone(), Deed::read(Operation::KEY_LIST_VERSIONS, under));
         let look = move |vault: &VaultProperties| {
             let versions = vaults.vault.version_bundles(&parent_key(vault, Some(at))?)?;
-            Ok(versions.iter().map(|version| shown(&vaults, vault, version, true)).collect())
+            let shown = |version: &KeyBundle| shown(&vaults, vault, version, true);
+            Ok(Page::whole(versions.iter().map(shown).collect()))
         };
         look_at(&self.0, call, deed, (what, under), look).await
     }

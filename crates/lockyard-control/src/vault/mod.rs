@@ -173,6 +173,11 @@ fn vault_above(scope: &Scope) -> Option<ResourceId> {
     None
 }
 
+/// Where a vault stands in lists, which are in this order.
+fn place(vault: &VaultProperties) -> String {
+    vault.name.as_str().to_ascii_lowercase()
+}
+
 /// Reads the name of a vault.
 fn address(name: &str) -> Result<VaultAddress, ControlError> {
     let address: Result<VaultAddress, _> = name.parse();

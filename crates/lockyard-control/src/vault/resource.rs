@@ -10,9 +10,9 @@ use lockyard_base::Guid;
 use lockyard_vault::{CreateMode, Placement, PutVault, VaultChange, VaultProperties, VaultRequest};
 use serde_json::Value;
 
-use super::{Vaults, address, body, rendered};
+use super::{Vaults, address, body, place, rendered};
 use crate::{
-    Call, ControlError, Put, group,
+    Call, ControlError, Page, Put, group,
     provider::{Listed, Provider},
     resources,
     subscription::may,
@@ -35,7 +35,7 @@ impl Provider for VaultResources {
         self.0.trail.act(call, deed, work).await
     }
 
-    async fn list(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
+    async fn list(&self, call: &Call, under: &Scope) -> Result<Page, ControlError> {
         if let Some(condition) = call.filter.first() {
             return Err(resources::not_narrowed(condition));
         }
@@ -136,21 +136,22 @@ impl Vaults {
     }
 
     /// The vaults under a scope that the caller may see; blocks.
-    fn list(&self, call: &Call, under: &Scope) -> Result<Vec<Value>, ControlError> {
+    fn list(&self, call: &Call, under: &Scope) -> Result<Page, ControlError> {
         let snapshot = self.directory.snapshot();
         let seen = |scope: &Scope| may(call, &snapshot, &known::VAULT_READ, scope);
         let mut shown = Vec::new();
         for vault in self.vault.live_vaults()? {
             let Ok(scope) = vault.resource_id().parse::<Scope>() else { continue };
             if under.contains(&scope) && seen(&scope).is_ok() {
-                shown.push(rendered::vault(&vault, &self.suffix));
+                shown.push(vault);
             }
         }
         if shown.is_empty() {
             // Nobody is told that there are none who may not know.
             seen(under)?;
         }
-        Ok(shown)
+        let part = call.page.part(shown, place);
+        Ok(part.shown(|vault| rendered::vault(vault, &self.suffix)))
     }
 
     /// Makes, changes or recovers a vault; blocks.

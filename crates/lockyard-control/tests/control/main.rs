@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+mod paging;
 mod recorded;
 mod rotation;
 
@@ -18,16 +19,17 @@ use lockyard_access::{
     decision::role_id,
     directory::{Cost, Founding, NewApplication, NewAssignment, Presented},
 };
-use lockyard_arm::{ApiVersion, AzCommand, ResourceGroupName, ResourceId, parse_filter};
+use lockyard_arm::{ApiVersion, AzCommand, ResourceGroupName, ResourceId, Scope, parse_filter};
 use lockyard_audit::{Audit, AuditError, Event, MemoryAudit, Recorded};
 use lockyard_base::{BootInstant, Clock, Entropy, Guid, HandClock, SeededEntropy, Timestamp};
 use lockyard_control::{
-    Call, Control, ControlError, GROUPS_MAX, LOCATION_BYTES_MAX, Membership, Objects, ObjectsError,
-    Origin, Put, Setup, TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX,
+    ARM_PAGE_MAX, Call, Control, ControlError, GROUPS_MAX, LOCATION_BYTES_MAX, Membership, Objects,
+    ObjectsError, Origin, PageRequest, Put, Setup, TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX,
+    TAGS_MAX,
 };
 use lockyard_keyring::{InstanceKeys, ServiceKey};
 use lockyard_store::{Engine, Store};
-use lockyard_vault::{Vault, VaultRootKey};
+use lockyard_vault::{KeySettings, KeyShape, KeyTarget, Vault, VaultRootKey};
 use serde_json::{Map, Value, json};
 
 /// A clock that lets something happen the next time that somebody looks at it.
@@ -252,7 +254,14 @@ fn open(
 
 fn call(caller: PrincipalId) -> Call {
     let version: ApiVersion = "2024-11-01".parse().unwrap();
-    Call { caller, version, filter: Vec::new(), origin: Origin::default(), command: None }
+    Call {
+        caller,
+        version,
+        filter: Vec::new(),
+        page: PageRequest::default(),
+        origin: Origin::default(),
+        command: None,
+    }
 }
 
 fn group(name: &str) -> ResourceGroupName {
@@ -512,10 +521,10 @@ async fn an_identity_is_a_resource_with_tags_and_goes_with_its_roles() {
     }
     put(&at("rg1", &"i".repeat(128)), json!({"location": "eastus"})).await.unwrap();
 
-    let all = control.resources(&owner, &sub.parse().unwrap()).await.unwrap();
+    let all = control.resources(&owner, &sub.parse().unwrap()).await.unwrap().items;
     assert!(all.iter().any(|one| one["name"] == "id1" && one["tags"]["b"] == "2"), "{all:?}");
     let kind = "Microsoft.ManagedIdentity/userAssignedIdentities".parse().unwrap();
-    assert_eq!(control.list(&owner, &sub.parse().unwrap(), &kind).await.unwrap().len(), 2);
+    assert_eq!(control.list(&owner, &sub.parse().unwrap(), &kind).await.unwrap().items.len(), 2);
     // Whoever has no role that shows identities is told nothing of them.
     let puller = call(world.somebody(role_id::ACR_PULL));
     for refused in [

@@ -97,11 +97,22 @@ impl Vault {
         Ok(Page { items, next: next.flatten() })
     }
 
-    /// All live keys of a vault, each with its newest version, by name; for the control plane.
-    pub fn key_resources(&self, vault: &VaultAddress) -> Result<Vec<KeyResource>, VaultError> {
+    /// The first `limit` of a vault's live keys whose names in small letters come after `after`,
+    /// each with its newest version, by name; for the control plane.
+    pub fn key_resources(
+        &self,
+        vault: &VaultAddress,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<KeyResource>, VaultError> {
+        let is_left = |found: &FoundKey| {
+            found.is_live()
+                && after
+                    .is_none_or(|after| found.name.as_str().to_ascii_lowercase().as_str() > after)
+        };
         self.database.read(|transaction| {
             let vault = self.live_vault(transaction, vault)?;
-            let keys = self.keys_in(transaction, &vault)?.into_iter().filter(FoundKey::is_live);
+            let keys = self.keys_in(transaction, &vault)?.into_iter().filter(is_left).take(limit);
             keys.map(|found| self.resource_in(transaction, &vault.properties, found)).collect()
         })
     }

@@ -425,6 +425,10 @@ fn a_prepared_key_is_made_once() {
     let second = vault.ensure_prepared(&id, other).unwrap();
     assert_eq!((first.created, second.created), (true, false));
     assert_eq!(first.key, second.key);
-    assert_eq!(vault.key_resources(&name()).unwrap(), std::slice::from_ref(&first.key));
+    let listed = |after, limit| vault.key_resources(&name(), after, limit).unwrap();
+    assert_eq!(listed(None, 2), std::slice::from_ref(&first.key));
+    assert_eq!(listed(Some("j"), 1), std::slice::from_ref(&first.key));
+    assert_eq!(listed(Some("k"), 1), []);
+    assert_eq!(listed(None, 0), []);
     assert_eq!(vault.version_bundles(&id).unwrap(), [first.key.bundle]);
 }

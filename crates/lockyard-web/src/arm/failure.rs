@@ -4,7 +4,7 @@ use axum::response::Response;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use lockyard_arm::ArmError;
 use lockyard_base::chain;
-use lockyard_control::ControlError;
+use lockyard_control::{ControlError, PageError};
 
 use super::{json, path::PathError};
 use crate::{
@@ -107,6 +107,16 @@ impl From<PathError> for ArmFailure {
             }
             PathError::Malformed(error) => Self::bad("InvalidResourceId", error.to_string()),
         }
+    }
+}
+
+impl From<PageError> for ArmFailure {
+    fn from(error: PageError) -> Self {
+        let code = match error {
+            PageError::Top => "InvalidTop",
+            PageError::Token => "InvalidSkipToken",
+        };
+        Self::bad(code, error.to_string())
     }
 }
 

@@ -14,7 +14,7 @@ use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use lockyard_access::issuer::{Audience, Caller};
 use lockyard_arm::{ApiVersion, AzCommand, parse_filter};
-use lockyard_control::{Call, Origin};
+use lockyard_control::{Call, Origin, Page, PageRequest, SkipToken};
 use serde_json::Value;
 
 use crate::{
@@ -42,6 +42,9 @@ pub const ROUTES: [&str; 11] = [
     "arm:{scope}/providers/{type}",
     "arm:{scope}/providers/{type}/{name}",
 ];
+
+/// What a query names the token of a list by.
+const TOKEN: &str = "$skiptoken";
 
 /// What an endpoint answers.
 type Answer = Result<Response, ArmFailure>;
@@ -103,6 +106,7 @@ async fn known(
         caller: caller.principal,
         version: query.version,
         filter: query.filter,
+        page: query.page,
         origin: origin(faces, &caller, parts, correlation),
         command: AzCommand::read(text(parts, "CommandName"), text(parts, "ParameterSetName")),
     };
@@ -156,11 +160,12 @@ fn text<'p>(parts: &'p Parts, name: &str) -> Option<&'p str> {
 struct Query {
     version: ApiVersion,
     filter: Vec<lockyard_arm::Condition>,
+    page: PageRequest,
 }
 
 impl Query {
     fn read(query: Option<&str>) -> Result<Self, ArmFailure> {
-        let (mut version, mut filter) = (None, Vec::new());
+        let (mut version, mut filter, mut page) = (None, Vec::new(), PageRequest::default());
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             if name.eq_ignore_ascii_case("api-version") {
                 let read = value.parse::<ApiVersion>();
@@ -168,10 +173,14 @@ impl Query {
             } else if name.eq_ignore_ascii_case("$filter") {
                 let read = parse_filter(&value);
                 filter = read.map_err(|error| ArmFailure::filter(&error.to_string()))?;
+            } else if name.eq_ignore_ascii_case("$top") {
+                page.read_top(&value)?;
+            } else if name.eq_ignore_ascii_case(TOKEN) {
+                page.read_token(&value)?;
             }
         }
         let version = version.ok_or_else(ArmFailure::no_version)?;
-        Ok(Self { version, filter })
+        Ok(Self { version, filter, page })
     }
 }
 
@@ -187,6 +196,29 @@ fn json(status: StatusCode, body: &Value) -> Response {
 /// A list, whole.
 fn listed(values: Vec<Value>) -> Response {
     json(StatusCode::OK, &serde_json::json!({ "value": values }))
+}
+
+/// A part of a list, and where it goes on.
+fn paged(asked: &Asked<'_>, page: Page) -> Response {
+    let mut body = serde_json::json!({ "value": page.items });
+    if let Some(token) = page.next {
+        body["nextLink"] = next(&asked.call.origin.request.uri, &token).into();
+    }
+    json(StatusCode::OK, &body)
+}
+
+/// Where a list goes on that was asked for at `uri`, which begins with our own address.
+///
+/// Everything else that the query says is said again as it was, the next page's narrowing too.
+fn next(uri: &str, token: &SkipToken) -> String {
+    let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
+    let is_token = |pair: &&str| {
+        let name = form_urlencoded::parse(pair.as_bytes()).next();
+        name.is_some_and(|(name, _)| name.eq_ignore_ascii_case(TOKEN))
+    };
+    let kept: Vec<&str> =
+        query.split('&').filter(|pair| !pair.is_empty() && !is_token(pair)).collect();
+    format!("{path}?{}&{TOKEN}={}", kept.join("&"), token.text())
 }
 
 /// An answer without a body.

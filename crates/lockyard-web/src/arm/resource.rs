@@ -4,11 +4,11 @@ use http::{Method, StatusCode};
 use lockyard_arm::{ResourceId, ResourceType, Scope};
 use lockyard_control::{Acted, Put};
 
-use super::{Answer, ArmFailure, Asked, empty, json, listed};
+use super::{Answer, ArmFailure, Asked, empty, json, paged};
 
 /// `GET {scope}/resources`.
 pub(super) async fn all(asked: &Asked<'_>, under: &Scope) -> Answer {
-    Ok(listed(asked.faces.control.resources(&asked.call, under).await?))
+    Ok(paged(asked, asked.faces.control.resources(&asked.call, under).await?))
 }
 
 /// `GET {scope}/providers/{namespace}/{type}`, and actions: `POST` on one word more than the path
@@ -16,7 +16,7 @@ pub(super) async fn all(asked: &Asked<'_>, under: &Scope) -> Answer {
 pub(super) async fn list(asked: &Asked<'_>, under: &Scope, kind: &ResourceType) -> Answer {
     let (control, call) = (&asked.faces.control, &asked.call);
     match asked.method {
-        Method::GET => Ok(listed(control.list(call, under, kind).await?)),
+        Method::GET => Ok(paged(asked, control.list(call, under, kind).await?)),
         _ => Ok(match control.act(call, under, kind, &asked.body).await? {
             Acted::Told(answer) => json(StatusCode::OK, &answer),
             Acted::Done => empty(StatusCode::OK),

@@ -621,6 +621,58 @@ async fn a_key_is_made_once_shown_and_listed() {
 }
 
 #[tokio::test]
+async fn a_list_goes_on_where_its_link_says() {
+    let yard = Yard::new().await;
+    for name in ["kvone", "kvtwo", "kvthree"] {
+        let _made = yard.made(name, "-n").await;
+    }
+    let host = "https://management.yard.example:8443";
+    let filter = "$filter=resourceType%20eq%20%27Microsoft.KeyVault/vaults%27";
+    for list in [
+        format!("{}?$top=2&{V}", yard.vaults),
+        format!("{}?{V}&%24Top=2", yard.vaults),
+        format!("{}/resources?{filter}&$top=2&{V}", yard.sub),
+    ] {
+        let first = good(&yard.owner.get(&list).await);
+        let names = |page: &Value| -> Vec<String> {
+            let name = |item: &Value| item["name"].as_str().unwrap().to_owned();
+            page["value"].as_array().unwrap().iter().map(name).collect()
+        };
+        assert_eq!(names(&first), ["kvone", "kvthree"]);
+        let next = first["nextLink"].as_str().unwrap().strip_prefix(host).unwrap();
+        let token = next.strip_prefix(&format!("{list}&$skiptoken=")).unwrap();
+        assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{token}");
+        // Some clients encode the dollar anew, and ask for pages of another size.
+        for link in [next.to_owned(), next.replace('$', "%24").replace("op=2", "op=1")] {
+            let second = good(&yard.owner.get(&link).await);
+            assert_eq!(names(&second), ["kvtwo"], "{link}");
+            assert_eq!(second.get("nextLink"), None, "{link}");
+        }
+        let one = list.replace("op=2", "op=1");
+        let again = good(&yard.owner.get(&format!("{one}&$skipToken={token}&x=y")).await);
+        assert_eq!(again.get("nextLink"), None);
+        let middle = good(&yard.owner.get(&one).await);
+        let middle = middle["nextLink"].as_str().unwrap().strip_prefix(host).unwrap();
+        let middle = good(&yard.owner.get(middle).await);
+        assert_eq!(names(&middle), ["kvthree"]);
+        let link = middle["nextLink"].as_str().unwrap();
+        assert_eq!(link, format!("{host}{one}&$skiptoken={token}"), "one token, the newest");
+    }
+    for (wrong, code) in [
+        ("$top=0", "400 InvalidTop"),
+        ("$top=-1", "400 InvalidTop"),
+        ("$top=", "400 InvalidTop"),
+        ("%24top=x", "400 InvalidTop"),
+        ("$skiptoken=", "400 InvalidSkipToken"),
+        ("$skiptoken=kvone", "400 InvalidSkipToken"),
+        ("$skipToken=ff", "400 InvalidSkipToken"),
+    ] {
+        let reply = yard.owner.get(&format!("{}?{wrong}&{V}", yard.vaults)).await;
+        assert_eq!(reply.code(), code, "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn every_operation_is_recorded_before_it_is_told() {
     let yard = Yard::new().await;
     let (world, owner) = (&yard.world, yard.owner.with("user-agent", "az"));
