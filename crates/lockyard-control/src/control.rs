@@ -90,6 +90,7 @@ impl Control {
             trail,
             clock,
             fixtures: fixtures.clone(),
+            existence: Arc::default(),
         };
         Ok(Arc::new(Self { directory, groups, changes, providers, fixtures }))
     }

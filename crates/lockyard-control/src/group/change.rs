@@ -5,7 +5,7 @@
 //! directory lets nothing change, and a group goes only while nothing lies in it, in the same way.
 //! So no group goes under a resource that is being made.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lockyard_access::{
     Directory, Snapshot,
@@ -38,6 +38,9 @@ pub(crate) struct GroupChanges {
     pub(crate) clock: Arc<dyn Clock>,
     /// Resources that the instance itself keeps: their groups stay.
     pub(crate) fixtures: Vec<ResourceId>,
+    /// Held while a group is made or goes with its roles, so that no new one loses its first roles
+    /// to the end of an old one.
+    pub(crate) existence: Arc<Mutex<()>>,
 }
 
 impl GroupChanges {
@@ -53,6 +56,7 @@ impl GroupChanges {
         let work = move |deed: &mut Deed| {
             let decide = may(&asking, known::RESOURCE_GROUP_WRITE, &scope);
             decide(&this.directory.snapshot())?;
+            let _alone = this.alone();
             if this.groups.find_blocking(&scope)?.is_none() {
                 // What an interrupted deletion left behind is not to come back to life.
                 let roles = this.drop_roles(&scope)?;
@@ -119,6 +123,7 @@ impl GroupChanges {
         for _ in 0..CLEARINGS_MAX {
             self.clear(call, scope, &mut gone, deed)?;
             let decide = may(call, known::RESOURCE_GROUP_DELETE, scope);
+            let _alone = self.alone();
             let removed =
                 decided::effect_blocking(&self.directory, decide, || self.remove_if_empty(scope))?;
             match removed {
@@ -160,6 +165,10 @@ impl GroupChanges {
             }
         }
         Ok(())
+    }
+
+    fn alone(&self) -> MutexGuard<'_, ()> {
+        self.existence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes away every role that was given at a group or inside it; blocks.

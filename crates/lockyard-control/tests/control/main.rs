@@ -289,6 +289,44 @@ async fn groups_survive_a_restart_and_cannot_be_read_at_rest() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_is_made_while_one_of_its_name_goes_keeps_its_roles() {
+    let world = Arc::new(World::new());
+    let somebody = world.somebody(role_id::ACR_PULL);
+    let scope = format!("/subscriptions/{}/resourceGroups/again", world.subscription());
+    let body = || json!({"location": "eastus"});
+    let mut met = 0;
+    for round in 0..60 {
+        world.put("again", body()).await.unwrap();
+        let (deleting, target) = (Arc::clone(&world), scope.parse::<Scope>().unwrap());
+        let deleted = tokio::spawn(async move {
+            let (call, name) = (call(deleting.owner()), target.resource_group().unwrap().clone());
+            deleting.control.delete_group(&call, deleting.subscription(), &name).await
+        });
+        // Until the old one is gone, this finds it there.
+        let mut made = false;
+        for _ in 0..10_000 {
+            made = matches!(world.put("again", body()).await.unwrap(), Put::Created(_));
+            if made {
+                break;
+            }
+        }
+        assert!(made, "round {round}: it never went");
+        met += usize::from(!deleted.is_finished());
+        let id = Guid::from_bytes([round; 16]);
+        let role = json!({"properties": {
+            "roleDefinitionId": role_id::READER.to_string(), "principalId": somebody.to_string(),
+        }});
+        let assignment = format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{id}");
+        let assignment: ResourceId = assignment.parse().unwrap();
+        world.control.put(&call(world.owner()), &assignment, &role).await.unwrap();
+        deleted.await.unwrap().unwrap();
+        let snapshot = world.directory.snapshot();
+        assert!(snapshot.assignments().any(|one| one.id == id), "round {round}, met {met}");
+        world.control.delete(&call(world.owner()), &assignment).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_subscription_has_as_many_groups_as_it_may() {
     let world = World::new();
