@@ -157,9 +157,35 @@ the pull refused; give it back, and see it work again:
 /// How this program is called, as seen from the working directory.
 fn program() -> PathBuf {
     let Ok(path) = std::env::current_exe() else { return "lockyard".into() };
+    let path = without_fate(path);
     let here = std::env::current_dir().unwrap_or_default();
     match path.strip_prefix(&here) {
         Ok(relative) if here != Path::new("") => Path::new(".").join(relative),
         Ok(_) | Err(_) => path,
+    }
+}
+
+/// The path of a program, also of one that was replaced since it began: the system puts that behind
+/// its path.
+fn without_fate(path: PathBuf) -> PathBuf {
+    match path.to_str().and_then(|text| text.strip_suffix(" (deleted)")) {
+        Some(text) => text.into(),
+        None => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_replaced_is_called_by_its_path() {
+        for (told, path) in [
+            ("/bin/lockyard (deleted)", "/bin/lockyard"),
+            ("/bin/lockyard", "/bin/lockyard"),
+            ("/a (deleted)/lockyard", "/a (deleted)/lockyard"),
+        ] {
+            assert_eq!(without_fate(told.into()), Path::new(path));
+        }
     }
 }
