@@ -22,8 +22,7 @@ pub(super) async fn backup(asked: &Asked<'_>, name: KeyName) -> Answer {
 }
 
 /// `POST /keys/restore`.
-pub(super) async fn restore(asked: &Asked<'_>) -> Answer {
-    let blob = to_restore(&asked.body.body()?)?;
+pub(super) async fn restore(asked: &Asked<'_>, blob: Zeroizing<Vec<u8>>) -> Answer {
     let deed = Deed::change(Operation::KEY_RESTORE, &asked.vault);
     let back = asked.act(deed, move |plane| plane.restore_key(&blob)).await?;
     Ok(shown(asked, &back))

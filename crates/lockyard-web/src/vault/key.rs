@@ -19,16 +19,22 @@ use super::{
 const EXPONENT: i64 = 65_537;
 
 /// `POST /keys/{name}/create`.
-pub(super) async fn create(asked: &Asked<'_>, name: KeyName) -> Answer {
-    let (shape, settings) = to_create(&asked.body.body()?)?;
+pub(super) async fn create(
+    asked: &Asked<'_>,
+    name: KeyName,
+    (shape, settings): (KeyShape, KeySettings),
+) -> Answer {
     let deed = Deed::change(Operation::KEY_CREATE, asked.id(&name, None));
     let made = asked.act(deed, move |plane| plane.create_key(&name, shape, &settings)).await?;
     Ok(shown(asked, &made))
 }
 
 /// `PUT /keys/{name}`.
-pub(super) async fn import(asked: &Asked<'_>, name: KeyName) -> Answer {
-    let (private, settings) = to_import(&asked.body.body()?)?;
+pub(super) async fn import(
+    asked: &Asked<'_>,
+    name: KeyName,
+    (private, settings): (Box<PrivateJwk>, KeySettings),
+) -> Answer {
     let deed = Deed::change(Operation::KEY_IMPORT, asked.id(&name, None));
     let made = asked.act(deed, move |plane| plane.import_key(&name, &private, &settings)).await?;
     Ok(shown(asked, &made))
@@ -50,8 +56,8 @@ pub(super) async fn update(
     asked: &Asked<'_>,
     name: KeyName,
     version: Option<KeyVersionName>,
+    change: KeyChange,
 ) -> Answer {
-    let change = to_change(&asked.body.body()?)?;
     let deed = Deed::change(Operation::KEY_UPDATE, asked.id(&name, version.as_ref()));
     let work = move |plane: &lockyard_vault::DataPlane<'_>| {
         plane.update_key(&name, version.as_ref(), &change)

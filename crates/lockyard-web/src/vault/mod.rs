@@ -21,6 +21,7 @@ mod render;
 mod rotation;
 mod told;
 mod uses;
+mod verb;
 mod workers;
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ use query::Query;
 use record::Origin;
 use render::Urls;
 use told::Told;
+use verb::Verb;
 
 /// The templates of all routes, as logs and counters have them.
 pub const ROUTES: [&str; 21] = [
@@ -102,9 +104,7 @@ struct Asked<'f> {
     vault: VaultAddress,
     caller: Caller,
     urls: Urls,
-    method: Method,
     query: Query,
-    body: Told,
     origin: Origin,
 }
 
@@ -170,50 +170,43 @@ async fn known(
         Method::GET | Method::DELETE => Told::nothing(),
         _ => Told::read(body, target.body_bytes_max()).await?,
     };
+    let verb = Verb::read(target, &method, &body)?;
     let asked = Asked {
         faces,
         urls: Urls::new(&faces.names, &vault),
         origin: Origin::new(peer, parts, correlation, &query),
         vault,
         caller,
-        method,
         query,
-        body,
     };
-    asked.answer(target).await
+    asked.answer(verb).await
 }
 
 impl Asked<'_> {
-    async fn answer(&self, target: Target) -> Answer {
-        match target {
-            Target::Keys => list::keys(self).await,
-            Target::Versions(name) => list::versions(self, name).await,
-            Target::DeletedKeys => list::deleted_keys(self).await,
-            Target::Key(name, version) => match self.method {
-                Method::GET => key::show(self, name, version).await,
-                Method::PATCH => key::update(self, name, version).await,
-                Method::PUT => key::import(self, name).await,
-                _ => key::delete(self, name).await,
-            },
-            Target::Create(name) => key::create(self, name).await,
-            Target::Rotate(name) => key::rotate(self, name).await,
-            Target::Backup(name) => backup::backup(self, name).await,
-            Target::Restore => backup::restore(self).await,
-            Target::Use(operation, name, version) => {
-                uses::answer(self, operation, name, version).await
+    async fn answer(&self, verb: Verb) -> Answer {
+        match verb {
+            Verb::ListKeys => list::keys(self).await,
+            Verb::ListVersions(name) => list::versions(self, name).await,
+            Verb::ListDeleted => list::deleted_keys(self).await,
+            Verb::Show(name, version) => key::show(self, name, version).await,
+            Verb::Create(name, shape, settings) => key::create(self, name, (shape, settings)).await,
+            Verb::Import(name, private, settings) => {
+                key::import(self, name, (private, settings)).await
             }
-            Target::Release(name, version) => never::release(self, name, version).await,
-            Target::Attestation(name, version) => never::attest(self, name, version).await,
-            Target::RotationPolicy(name) => match self.method {
-                Method::GET => rotation::show(self, name).await,
-                _ => rotation::set(self, name).await,
-            },
-            Target::DeletedKey(name) => match self.method {
-                Method::GET => deleted::show(self, name).await,
-                _ => deleted::purge(self, name).await,
-            },
-            Target::Recover(name) => deleted::recover(self, name).await,
-            Target::Random => random::answer(self).await,
+            Verb::Update(name, version, change) => key::update(self, name, version, change).await,
+            Verb::Delete(name) => key::delete(self, name).await,
+            Verb::Rotate(name) => key::rotate(self, name).await,
+            Verb::ShowPolicy(name) => rotation::show(self, name).await,
+            Verb::SetPolicy(name, policy) => rotation::set(self, name, policy).await,
+            Verb::BackUp(name) => backup::backup(self, name).await,
+            Verb::Restore(blob) => backup::restore(self, blob).await,
+            Verb::Use(wanted, name, version) => uses::answer(self, wanted, name, version).await,
+            Verb::Release(name, version) => never::release(self, name, version).await,
+            Verb::Attest(name, version) => never::attest(self, name, version).await,
+            Verb::ShowDeleted(name) => deleted::show(self, name).await,
+            Verb::Recover(name) => deleted::recover(self, name).await,
+            Verb::Purge(name) => deleted::purge(self, name).await,
+            Verb::Draw(count) => random::answer(self, count).await,
         }
     }
 }

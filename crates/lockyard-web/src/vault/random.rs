@@ -8,8 +8,7 @@ use serde_json::json as value;
 use super::{Answer, Asked, json, record::Deed, told::encoded};
 
 /// `POST /rng`.
-pub(super) async fn answer(asked: &Asked<'_>) -> Answer {
-    let count = to_draw(&asked.body.body()?)?;
+pub(super) async fn answer(asked: &Asked<'_>, count: usize) -> Answer {
     let deed = Deed::read(Operation::RANDOM_BYTES_GET, &asked.vault);
     let bytes = asked.act(deed, move |plane| plane.random(count)).await?;
     Ok(json(StatusCode::OK, &value!({ "value": encoded(&bytes) })))

@@ -1,12 +1,8 @@
 //! Reading a request without a vault behind it, for fuzzing.
 
 use http::Method;
-use lockyard_control::read_rotation_policy;
-use lockyard_vault::KeyOperation;
 
-use super::{
-    backup, failure::VaultFailure, key, path::Target, query::Query, random, told::Told, uses,
-};
+use super::{failure::VaultFailure, path::Target, query::Query, told::Told, verb::Verb};
 use crate::intake::IntakeError;
 
 /// Whether the data plane would go on with this request of somebody who is known; a refusal has a
@@ -42,37 +38,7 @@ fn read(method: &Method, target: &str, body: &[u8]) -> Result<(), VaultFailure> 
     if body.len() > target.body_bytes_max() {
         return Err(VaultFailure::from(IntakeError::TooLarge(target.body_bytes_max())));
     }
-    let told = Told::parse(body)?;
-    let body = || told.body();
-    match target {
-        Target::Create(_) => drop(key::to_create(&body()?)?),
-        Target::Key(..) if method == Method::PUT => drop(key::to_import(&body()?)?),
-        Target::Key(..) => drop(key::to_change(&body()?)?),
-        Target::Restore => drop(backup::to_restore(&body()?)?),
-        Target::RotationPolicy(_) => drop(read_rotation_policy(&body()?)?),
-        Target::Random => {
-            let _count = random::to_draw(&body()?)?;
-        }
-        Target::Use(operation, ..) => match operation {
-            KeyOperation::Sign => drop(uses::to_sign(&body()?)?),
-            KeyOperation::Verify => drop(uses::to_verify(&body()?)?),
-            KeyOperation::Encrypt
-            | KeyOperation::Decrypt
-            | KeyOperation::WrapKey
-            | KeyOperation::UnwrapKey => drop(uses::to_encrypt(&body()?)?),
-        },
-        // Their bodies are JSON of any kind, which nobody looks into.
-        Target::Keys
-        | Target::Versions(_)
-        | Target::DeletedKeys
-        | Target::Rotate(_)
-        | Target::Backup(_)
-        | Target::Release(..)
-        | Target::Attestation(..)
-        | Target::DeletedKey(_)
-        | Target::Recover(_) => {}
-    }
-    Ok(())
+    Verb::read(target, method, &Told::parse(body)?).map(drop)
 }
 
 #[cfg(test)]

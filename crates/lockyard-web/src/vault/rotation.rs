@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 use lockyard_audit::Operation;
-use lockyard_control::read_rotation_policy;
 use lockyard_keyring::KeyName;
+use lockyard_vault::RotationPolicy;
 
 use super::{Answer, Asked, json, record::Deed, render};
 
@@ -16,8 +16,7 @@ pub(super) async fn show(asked: &Asked<'_>, name: KeyName) -> Answer {
 }
 
 /// `PUT /keys/{name}/rotationpolicy`.
-pub(super) async fn set(asked: &Asked<'_>, name: KeyName) -> Answer {
-    let wanted = read_rotation_policy(&asked.body.body()?)?;
+pub(super) async fn set(asked: &Asked<'_>, name: KeyName, wanted: RotationPolicy) -> Answer {
     let deed = Deed::change(Operation::KEY_ROTATION_POLICY_SET, asked.id(&name, None));
     let key = name.clone();
     let policy = asked.act(deed, move |plane| plane.set_rotation_policy(&key, &wanted)).await?;

@@ -4,8 +4,10 @@ use http::StatusCode;
 use lockyard_arm::{Body, BodyError};
 use lockyard_audit::Operation;
 use lockyard_keyring::{KeyName, KeyVersionName};
-use lockyard_vault::{EncryptionAlgorithm, KeyOperation, Output, SignatureAlgorithm};
-use serde_json::{Value, json as value};
+use lockyard_vault::{
+    DataPlane, EncryptionAlgorithm, KeyOperation, Output, SignatureAlgorithm, VaultError,
+};
+use serde_json::json as value;
 use zeroize::Zeroizing;
 
 use super::{
@@ -14,113 +16,96 @@ use super::{
     told::{bytes, encoded},
 };
 
-/// `POST /keys/{name}/{version?}/{operation}`.
-pub(super) async fn answer(
-    asked: &Asked<'_>,
-    operation: KeyOperation,
-    name: KeyName,
-    version: Option<KeyVersionName>,
-) -> Answer {
-    let shown = match operation {
-        KeyOperation::Encrypt | KeyOperation::WrapKey => {
-            closed(asked, operation, name, version).await?
-        }
-        KeyOperation::Decrypt | KeyOperation::UnwrapKey => {
-            opened(asked, operation, name, version).await?
-        }
-        KeyOperation::Sign => signed(asked, name, version).await?,
-        KeyOperation::Verify => verified(asked, name, version).await?,
-    };
-    Ok(json(StatusCode::OK, &shown))
-}
-
-type Shown = Result<Value, super::VaultFailure>;
-
-async fn closed(
-    asked: &Asked<'_>,
-    operation: KeyOperation,
-    name: KeyName,
-    version: Option<KeyVersionName>,
-) -> Shown {
-    let (algorithm, plain) = to_encrypt(&asked.body.body()?)?;
-    let deed = asked.using(operation, &name, version.as_ref());
-    let work = move |plane: &lockyard_vault::DataPlane<'_>| match operation {
-        KeyOperation::Encrypt => plane.encrypt(&name, version.as_ref(), algorithm, &plain),
-        _ => plane.wrap_key(&name, version.as_ref(), algorithm, &plain),
-    };
-    let Output { id, value } = asked.act(deed, work).await?;
-    Ok(value!({ "kid": asked.urls.version(&id), "value": encoded(&value) }))
-}
-
-async fn opened(
-    asked: &Asked<'_>,
-    operation: KeyOperation,
-    name: KeyName,
-    version: Option<KeyVersionName>,
-) -> Shown {
-    let (algorithm, sealed) = to_encrypt(&asked.body.body()?)?;
-    let deed = asked.using(operation, &name, version.as_ref());
-    let work = move |plane: &lockyard_vault::DataPlane<'_>| match operation {
-        KeyOperation::Decrypt => plane.decrypt(&name, version.as_ref(), algorithm, &sealed),
-        _ => plane.unwrap_key(&name, version.as_ref(), algorithm, &sealed),
-    };
-    let Output { id, value } = asked.act(deed, work).await?;
-    Ok(value!({ "kid": asked.urls.version(&id), "value": encoded(&value) }))
-}
-
-async fn signed(asked: &Asked<'_>, name: KeyName, version: Option<KeyVersionName>) -> Shown {
-    let (algorithm, digest) = to_sign(&asked.body.body()?)?;
-    let deed = asked.using(KeyOperation::Sign, &name, version.as_ref());
-    let done =
-        asked.act(deed, move |plane| plane.sign(&name, version.as_ref(), algorithm, &digest));
-    let Output { id, value } = done.await?;
-    Ok(value!({ "kid": asked.urls.version(&id), "value": encoded(&value) }))
-}
-
-async fn verified(asked: &Asked<'_>, name: KeyName, version: Option<KeyVersionName>) -> Shown {
-    let (algorithm, digest, signature) = to_verify(&asked.body.body()?)?;
-    let deed = asked.using(KeyOperation::Verify, &name, version.as_ref());
-    let work = move |plane: &lockyard_vault::DataPlane<'_>| {
-        plane.verify(&name, version.as_ref(), algorithm, &digest, &signature)
-    };
-    let Output { value, .. } = asked.act(deed, work).await?;
-    Ok(value!({ "value": value }))
-}
-
-impl Asked<'_> {
-    fn using(
-        &self,
-        operation: KeyOperation,
-        name: &KeyName,
-        version: Option<&KeyVersionName>,
-    ) -> Deed {
-        let operation = match operation {
-            KeyOperation::Encrypt => Operation::KEY_ENCRYPT,
-            KeyOperation::Decrypt => Operation::KEY_DECRYPT,
-            KeyOperation::WrapKey => Operation::KEY_WRAP,
-            KeyOperation::UnwrapKey => Operation::KEY_UNWRAP,
-            KeyOperation::Sign => Operation::KEY_SIGN,
-            KeyOperation::Verify => Operation::KEY_VERIFY,
-        };
-        Deed::read(operation, self.id(name, version))
-    }
+/// What a key is used for, and on what.
+pub(super) enum Use {
+    Encrypt(EncryptionAlgorithm, Bytes),
+    Decrypt(EncryptionAlgorithm, Bytes),
+    WrapKey(EncryptionAlgorithm, Bytes),
+    UnwrapKey(EncryptionAlgorithm, Bytes),
+    Sign(SignatureAlgorithm, Bytes),
+    /// A digest, and what should be a signature of it.
+    Verify(SignatureAlgorithm, Bytes, Bytes),
 }
 
 type Bytes = Zeroizing<Vec<u8>>;
 
-/// What a body gives to encrypt or wrap, or to decrypt or unwrap.
-pub(super) fn to_encrypt(body: &Body<'_>) -> Result<(EncryptionAlgorithm, Bytes), BodyError> {
-    Ok((encryption(body)?, bytes(body, "value")?))
+/// `POST /keys/{name}/{version?}/{operation}`.
+pub(super) async fn answer(
+    asked: &Asked<'_>,
+    wanted: Use,
+    name: KeyName,
+    version: Option<KeyVersionName>,
+) -> Answer {
+    let deed = Deed::read(wanted.operation(), asked.id(&name, version.as_ref()));
+    let work = move |plane: &DataPlane<'_>| wanted.on(plane, &name, version.as_ref());
+    let Output { id, value } = asked.act(deed, work).await?;
+    let shown = match value {
+        Made::Bytes(made) => value!({ "kid": asked.urls.version(&id), "value": encoded(&made) }),
+        Made::Verdict(right) => value!({ "value": right }),
+    };
+    Ok(json(StatusCode::OK, &shown))
 }
 
-/// The digest that a body gives to sign.
-pub(super) fn to_sign(body: &Body<'_>) -> Result<(SignatureAlgorithm, Bytes), BodyError> {
-    Ok((signature(body)?, bytes(body, "value")?))
+/// What a use makes.
+enum Made {
+    Bytes(Bytes),
+    Verdict(bool),
 }
 
-/// The digest and the signature that a body gives to verify.
-pub(super) fn to_verify(body: &Body<'_>) -> Result<(SignatureAlgorithm, Bytes, Bytes), BodyError> {
-    Ok((signature(body)?, bytes(body, "digest")?, bytes(body, "value")?))
+impl Use {
+    /// What the trail calls it.
+    fn operation(&self) -> Operation {
+        match self {
+            Self::Encrypt(..) => Operation::KEY_ENCRYPT,
+            Self::Decrypt(..) => Operation::KEY_DECRYPT,
+            Self::WrapKey(..) => Operation::KEY_WRAP,
+            Self::UnwrapKey(..) => Operation::KEY_UNWRAP,
+            Self::Sign(..) => Operation::KEY_SIGN,
+            Self::Verify(..) => Operation::KEY_VERIFY,
+        }
+    }
+
+    /// Does it with a key, or with a version of it.
+    fn on(
+        &self,
+        plane: &DataPlane<'_>,
+        name: &KeyName,
+        version: Option<&KeyVersionName>,
+    ) -> Result<Output<Made>, VaultError> {
+        match self {
+            Self::Encrypt(by, plain) => plane.encrypt(name, version, *by, plain).map(public),
+            Self::WrapKey(by, key) => plane.wrap_key(name, version, *by, key).map(public),
+            Self::Sign(by, digest) => plane.sign(name, version, *by, digest).map(public),
+            Self::Decrypt(by, sealed) => plane.decrypt(name, version, *by, sealed).map(secret),
+            Self::UnwrapKey(by, sealed) => plane.unwrap_key(name, version, *by, sealed).map(secret),
+            Self::Verify(by, digest, signature) => {
+                let Output { id, value } = plane.verify(name, version, *by, digest, signature)?;
+                Ok(Output { id, value: Made::Verdict(value) })
+            }
+        }
+    }
+}
+
+fn public(Output { id, value }: Output<Vec<u8>>) -> Output<Made> {
+    secret(Output { id, value: Zeroizing::new(value) })
+}
+
+fn secret(Output { id, value }: Output<Bytes>) -> Output<Made> {
+    Output { id, value: Made::Bytes(value) }
+}
+
+/// What a body gives for an operation.
+pub(super) fn to_use(operation: KeyOperation, body: &Body<'_>) -> Result<Use, BodyError> {
+    Ok(match operation {
+        KeyOperation::Encrypt => Use::Encrypt(encryption(body)?, bytes(body, "value")?),
+        KeyOperation::Decrypt => Use::Decrypt(encryption(body)?, bytes(body, "value")?),
+        KeyOperation::WrapKey => Use::WrapKey(encryption(body)?, bytes(body, "value")?),
+        KeyOperation::UnwrapKey => Use::UnwrapKey(encryption(body)?, bytes(body, "value")?),
+        KeyOperation::Sign => Use::Sign(signature(body)?, bytes(body, "value")?),
+        KeyOperation::Verify => {
+            Use::Verify(signature(body)?, bytes(body, "digest")?, bytes(body, "value")?)
+        }
+    })
 }
 
 fn encryption(body: &Body<'_>) -> Result<EncryptionAlgorithm, BodyError> {
