@@ -1,6 +1,6 @@
 //! One collector: what it is sent, and what its answers mean (OTLP 1.x, "OTLP/HTTP").
 
-use std::{fs::File, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use lockyard_base::chain;
@@ -90,8 +90,7 @@ fn verdict(answer: &Answer) -> Verdict {
 /// Reads headers that each request has, one `name: value` a line; they may hold a secret.
 pub(super) fn headers(path: &Path) -> Outcome<HeaderMap> {
     let context = format!("cannot use the collector's headers in `{}`", path.display());
-    let text = File::open(path)
-        .and_then(|_| private_file::read_secret(path, HEADERS_BYTES_MAX))
+    let text = private_file::read_secret(path, HEADERS_BYTES_MAX)
         .map_err(|error| Failure::new(&error).context(&context))?;
     let mut headers = HeaderMap::new();
     for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {

@@ -33,7 +33,7 @@ const BATCH_EVENTS_MAX: usize = 256;
 const GATHER: Duration = Duration::from_secs(1);
 /// How long it is waited after a first failure; each further one doubles it.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
-/// How long it is waited at most, whatever the collector asks for.
+/// How long it is waited at most; a collector that asks for more or less gets one of the two.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Sends what the trail has and will have.
@@ -155,7 +155,7 @@ impl Exporter {
                     if !mem::replace(&mut waiting, true) {
                         tracing::warn!(%first, %why, "audit events wait for their collector");
                     }
-                    tokio::time::sleep(asked.unwrap_or(pause).min(PAUSE_MAX)).await;
+                    tokio::time::sleep(bounded(asked.unwrap_or(pause))).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                     continue;
                 }
@@ -165,6 +165,25 @@ impl Exporter {
                 tracing::info!(%first, "the collector takes audit events again");
             }
             return word;
+        }
+    }
+}
+
+/// How long it is waited for a collector that asks for this: never so short that it is asked without
+/// a rest, and never so long that it seems forgotten.
+fn bounded(pause: Duration) -> Duration {
+    pause.clamp(PAUSE_MIN, PAUSE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_collector_is_asked_without_a_rest_or_forgotten() {
+        for (asked, waited) in [(0, 1), (1, 1), (7, 7), (60, 60), (61, 60), (u64::MAX, 60)] {
+            let (asked, waited) = (Duration::from_secs(asked), Duration::from_secs(waited));
+            assert_eq!(bounded(asked), waited, "{asked:?}");
         }
     }
 }
