@@ -45,10 +45,21 @@ impl RegistryRequest {
 }
 
 /// Performs a command and records it; answers in lines for the operator.
+///
+/// Keys are handed out once that is recorded, like every use of a key; if it fails then, that is
+/// recorded too. Changes are recorded when they are made.
 pub(crate) async fn perform(instance: &Instance, request: RegistryRequest) -> Outcome<Vec<String>> {
     let deed = request.deed();
+    let hands_out = matches!(request, RegistryRequest::ExportPart { .. });
+    if let Some(deed) = deed.clone().filter(|_| hands_out)
+        && let Some(warning) = instance.opened_vault().record(deed, None).await
+    {
+        let why = warning.trim_start_matches("warning: ");
+        let text = format!("no key is handed out unrecorded: {why}");
+        return Err(Failure::text(text).advise("free some space on the audit trail's disk"));
+    }
     let done = done(instance, request).await;
-    let Some(deed) = deed else { return done };
+    let Some(deed) = deed.filter(|_| !hands_out || done.is_err()) else { return done };
     let failure = done.as_ref().err().map(ToString::to_string);
     let warning = instance.opened_vault().record(deed, failure).await;
     let mut lines = done?;

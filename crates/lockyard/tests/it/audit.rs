@@ -243,7 +243,10 @@ fn a_full_audit_disk_does_not_keep_anybody_from_revoking() {
         command.arg("--audit-dir").arg(&trail);
         world.start(command)
     };
-    start("quickstart").stop();
+    let server = start("quickstart");
+    let bytes = push::noise("a blob", 1000);
+    push::blob(&server, "team/app", &bytes);
+    server.stop();
     // Room for the registry to open, and for nothing more.
     let filler = disk.fill_but(400 << 10);
     let server = start("serve");
@@ -261,6 +264,13 @@ fn a_full_audit_disk_does_not_keep_anybody_from_revoking() {
         commands += 1;
         assert!(commands < 2000, "the disk has room without end");
     }
+    // No key leaves of which nobody would know.
+    let out = world.folder().join("out");
+    let mut export = bounded(LOCKYARD);
+    export.args(["debug", "export-part", "--dangerous", "--registry", "lockyard"]);
+    export.args(["--repository", "team/app", "--digest", &push::digest(&bytes), "--out"]).arg(&out);
+    let refused = bad(export.arg("--data-dir").arg(world.data()));
+    assert!(refused.contains("audit trail") && !out.exists(), "{refused}");
     let told = good(&mut vault_key(&world, "disable"));
     assert!(told.contains("not in the audit trail"), "{told}");
     eventually("the registry is closed", || server.get("/v2/_catalog").status == 403);
